@@ -1,0 +1,30 @@
+"""Weakly supervised analysis of COVID-19 lesions in chest CT, without Slicer's window.
+
+    from LesionAnalysisLib import AnalysisConfig, LesionAnalyzer, ModelBundle, read_ct
+    analysis = LesionAnalyzer(ModelBundle.bundled(), AnalysisConfig()).analyze(read_ct("ct.nii.gz"))
+
+The names below are imported on first use: torch is loaded by whoever needs it, not by the package.
+"""
+
+from importlib import import_module
+
+__version__ = "0.1.0"
+
+_ROOMS = {
+    "Analysis": "results",
+    "AnalysisCancelled": "analyzer",
+    "AnalysisConfig": "analyzer",
+    "LesionAnalyzer": "analyzer",
+    "ModelBundle": "model",
+    "CtVolume": "volume",
+    "ct_from_array": "volume",
+    "read_ct": "volume",
+    "make_phantom": "phantom",
+}
+__all__ = list(_ROOMS)
+
+
+def __getattr__(name: str):
+    if name in _ROOMS:
+        return getattr(import_module(f".{_ROOMS[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
