@@ -1,0 +1,132 @@
+"""Random views of a prepared slice (section 4.2.3 and METHOD, "Training")."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFilter
+
+from .dataset import Prepared
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How far a view may stray. Shares are of the crop's size; probabilities end in ``_chance``."""
+
+    rotation: float = 12.0  # degrees to either side
+    horizontal_flip: float = 0.5
+    vertical_flip: float = 0.0
+    shift: float = 0.05
+    scale: float = 0.12  # margins from tighter to wider than at inference
+    brightness: float = 0.10  # of the full range
+    contrast: float = 0.20
+    gamma: float = 0.20
+    mask_chance: float = 0.25  # lungs only, as the paper's preprocessing shows them
+    blur_chance: float = 0.25
+    jpeg_chance: float = 0.25
+    noise_chance: float = 0.25
+    drawing_chance: float = 0.15  # arrows, letters, frames as in figures of papers
+    coarse_chance: float = 0.25  # shrunk and enlarged again: small pictures
+
+    @classmethod
+    def paper(cls) -> Augmentation:
+        """Section 4.2.3: any rotation, both flips, shift 5 %, brightness 50 %, contrast 30 %."""
+        return cls(180.0, 0.5, 0.5, 0.05, 0.0, 0.5, 0.3, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+
+
+def _affine(box: tuple[float, float, float, float], size: int, flips: tuple[bool, bool], angle: float,
+            shift: np.ndarray, scale: np.ndarray) -> tuple[float, ...]:  # fmt: skip
+    """Pillow's six numbers that take an output pixel to the input: (x, y) -> (ax + by + c, dx + ey + f)."""
+    r0, c0, r1, c1 = box
+    height, width = (r1 - r0) * scale[0], (c1 - c0) * scale[1]
+    centre_y = (r0 + r1) / 2 + 0.5 + shift[0] * height
+    centre_x = (c0 + c1) / 2 + 0.5 + shift[1] * width
+    sx, sy = (-1 if flips[0] else 1) * width / size, (-1 if flips[1] else 1) * height / size
+    cos, sin = np.cos(angle), np.sin(angle)
+    # rotate in millimetre-like input space (one pixel is as wide as high there), then centre
+    a, b, d, e = cos * sx, -sin * sy, sin * sx, cos * sy
+    half = size / 2
+    return a, b, centre_x - a * half - b * half, d, e, centre_y - d * half - e * half
+
+
+def view(picture: Prepared, size: int, margin: float, settings: Augmentation | None,
+         rng: np.random.Generator | None, masked: bool = False) -> np.ndarray:  # fmt: skip
+    """One (size, size) uint8 picture of the lungs with ``margin`` around them.
+
+    Without ``settings`` it is the plain crop of validation (``masked`` blacks out what is not lung).
+    """
+    greys = picture.greys
+    if settings is not None:
+        masked = rng.random() < settings.mask_chance
+    if masked and picture.found:
+        greys = np.where(picture.lungs, greys, 0).astype(np.uint8)
+    r0, c0, r1, c1 = picture.box
+    grow_r, grow_c = margin * (r1 - r0), margin * (c1 - c0)
+    rows, columns = greys.shape
+    box = (max(-0.5, r0 - grow_r), max(-0.5, c0 - grow_c), min(rows - 0.5, r1 + grow_r), min(columns - 0.5, c1 + grow_c))
+    image = Image.fromarray(greys)
+    if settings is None:
+        edges = (box[1] + 0.5, box[0] + 0.5, box[3] + 0.5, box[2] + 0.5)
+        return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR, box=edges))
+    shrink = min((box[2] - box[0]) / size, (box[3] - box[1]) / size)
+    if shrink > 1.25:  # no aliasing: soften before fewer pixels are taken
+        image = image.filter(ImageFilter.GaussianBlur(0.35 * shrink))
+    coefficients = _affine(
+        box, size, (rng.random() < settings.horizontal_flip, rng.random() < settings.vertical_flip),
+        np.deg2rad(rng.uniform(-settings.rotation, settings.rotation)),
+        rng.uniform(-settings.shift, settings.shift, 2), 1 + rng.uniform(-settings.scale, settings.scale, 2),
+    )  # fmt: skip
+    image = image.transform((size, size), Image.Transform.AFFINE, coefficients, Image.Resampling.BILINEAR)
+    return _degrade(image, settings, rng)
+
+
+def _degrade(image: Image.Image, s: Augmentation, rng: np.random.Generator) -> np.ndarray:
+    """Greys, sharpness and traces of publishing, as they vary between sources."""
+    size = image.width
+    if rng.random() < s.coarse_chance:
+        small = int(size * rng.uniform(0.4, 0.9))
+        image = image.resize((small, small), Image.Resampling.BILINEAR)
+        image = image.resize((size, size), Image.Resampling.BICUBIC)
+    if rng.random() < s.drawing_chance:
+        _draw(image, rng)
+    if rng.random() < s.blur_chance:
+        image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 1.2) * size / 256))
+    if rng.random() < s.jpeg_chance:
+        stream = io.BytesIO()
+        image.save(stream, "JPEG", quality=int(rng.integers(25, 85)))
+        image = Image.open(stream)
+    pixels = np.asarray(image, np.float32) / 255.0
+    if s.gamma:
+        pixels = pixels ** np.exp(rng.uniform(-s.gamma, s.gamma))
+    contrast = 1 + rng.uniform(-s.contrast, s.contrast)
+    black = pixels <= 0.004  # masked and padded parts stay black whatever the brightness
+    pixels = (pixels - 0.4) * contrast + 0.4 + rng.uniform(-s.brightness, s.brightness)
+    if rng.random() < s.noise_chance:
+        pixels = pixels + rng.normal(0, rng.uniform(0.01, 0.05), pixels.shape).astype(np.float32)
+    pixels[black] = 0.0
+    return np.rint(np.clip(pixels, 0, 1) * 255).astype(np.uint8)
+
+
+def _draw(image: Image.Image, rng: np.random.Generator) -> None:
+    """An arrow, a letter or a frame in white, as authors draw on figures: label-free by being on both classes."""
+    pen = ImageDraw.Draw(image)
+    size = image.width
+    for _ in range(int(rng.integers(1, 4))):
+        x, y = rng.uniform(0.05, 0.9, 2) * size
+        tone = int(rng.integers(150, 256)) if rng.random() < 0.8 else 0
+        shape = rng.integers(3)
+        if shape == 0:
+            angle, length = rng.uniform(0, 2 * np.pi), rng.uniform(0.05, 0.12) * size
+            dx, dy = length * np.cos(angle), length * np.sin(angle)
+            pen.line((x, y, x + dx, y + dy), fill=tone, width=max(1, size // 100))
+            left, right = angle + 2.6, angle - 2.6
+            tip = (x + dx, y + dy)
+            ends = [(tip[0] + 0.4 * length * np.cos(a), tip[1] + 0.4 * length * np.sin(a)) for a in (left, right)]
+            pen.polygon([tip, *ends], fill=tone)
+        elif shape == 1:
+            pen.text((x, y), chr(int(rng.integers(65, 91))), fill=tone, font_size=float(rng.uniform(0.05, 0.12) * size))
+        else:
+            w, h = rng.uniform(0.08, 0.3, 2) * size
+            pen.rectangle((x, y, x + w, y + h), outline=tone, width=max(1, size // 150))
