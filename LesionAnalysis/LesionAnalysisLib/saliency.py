@@ -1,0 +1,177 @@
+"""Grad++ (section 3.2.1) and its rivals: activations and gradients -> lesion activation heatmap.
+
+Each rule takes the activations ``A`` of the backbone's last block and the gradients ``G`` of the
+positive class's log-odds with respect to them, and returns one heatmap per slice. Upsampling,
+normalization and regions are another matter: see ``lesions.py``.
+
+    heat, logits = heatmaps(network.head, *network.backbone(images), positive=1)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+Rule = Callable[[Tensor, Tensor], Tensor]  # (N, K, h, w), (N, K, h, w) -> (N, h, w) >= 0
+
+
+def log_odds(logits: Tensor, positive: int) -> Tensor:
+    """How much more likely the positive class is than all others together: z_c - logsumexp(z_others).
+
+    The gradient of the probability is this one's gradient times p(1 - p): the same map once each map
+    is normalized by itself. The factor, however, rounds to zero where p = 1.0, and the map with it;
+    the log-odds keep theirs however sure the network is.
+
+    Args:
+        logits: (N, C) before the softmax, C >= 2.
+        positive: index of the positive class, counted from 0 (negative: from the end).
+
+    Returns:
+        (N,) float32 (float64 for float64 logits).
+
+    Raises:
+        ValueError: fewer than two classes, or no such class.
+    """
+    if logits.ndim != 2 or logits.shape[1] < 2:
+        raise ValueError(f"Log-odds need logits (N, C), C >= 2 classes, not of shape {tuple(logits.shape)}.")
+    classes = logits.shape[1]
+    if not -classes <= positive < classes:
+        raise ValueError(f"There is no class {positive} among {classes}: choose one of 0 to {classes - 1}.")
+    positive %= classes
+    logits = _wide(logits)
+    others = torch.cat([logits[:, :positive], logits[:, positive + 1 :]], dim=1)  # (N, C - 1)
+    return logits[:, positive] - torch.logsumexp(others, dim=1)
+
+
+def grad_pp(activations: Tensor, gradients: Tensor) -> Tensor:
+    """Grad++, equations 6 and 7: ReLU of the channels weighted by the mean of their gradients."""
+    a, g = _maps(activations, gradients)
+    weights = g.mean(dim=(2, 3), keepdim=True)  # alpha, eq. 6: (N, K, 1, 1)
+    return (weights * a).sum(dim=1).relu()  # eq. 7
+
+
+def gradcam_plus_plus(activations: Tensor, gradients: Tensor) -> Tensor:
+    """Grad-CAM++ (Chattopadhay 2018): the positive gradients, weighted cell by cell.
+
+    The score is taken as exp(log-odds), as its authors do, for which the second and third derivatives
+    are powers of the first: alpha = g^2 / (2 g^2 + g^3 sum(A)).
+    """
+    a, g = _maps(activations, gradients)
+    # A map is normalized later, so a common factor is free: with g scaled to at most 1, g^2 cannot
+    # underflow to an alpha of 0/0. Only g * sum(A) must keep its size, hence `top` once more below.
+    top = g.abs().amax(dim=(1, 2, 3), keepdim=True)
+    unit = g / top.clamp_min(torch.finfo(g.dtype).tiny)
+    below = 2 + unit * top * a.sum(dim=(2, 3), keepdim=True)  # alpha = 1 / (2 + g sum(A)) where g != 0
+    alpha = torch.where((unit != 0) & (below != 0), 1 / below, torch.zeros_like(below))
+    weights = (alpha * unit.relu()).sum(dim=(2, 3), keepdim=True)  # (N, K, 1, 1)
+    return (weights * a).sum(dim=1).relu()
+
+
+def layercam(activations: Tensor, gradients: Tensor) -> Tensor:
+    """LayerCAM (Jiang 2021): each cell weighted by its own positive gradient."""
+    a, g = _maps(activations, gradients)
+    return (g.relu() * a).sum(dim=1).relu()
+
+
+def hirescam(activations: Tensor, gradients: Tensor) -> Tensor:
+    """HiResCAM (Draelos 2020): each cell weighted by its own gradient."""
+    a, g = _maps(activations, gradients)
+    return (g * a).sum(dim=1).relu()
+
+
+def normgrad(activations: Tensor, gradients: Tensor) -> Tensor:
+    """NormGrad (Rebuffi 2020): product of the channel norms of activation and gradient."""
+    a, g = _maps(activations, gradients)
+    return a.norm(dim=1) * g.norm(dim=1)
+
+
+def cam(activations: Tensor, class_weights: Tensor) -> Tensor:
+    """CAM (Zhou 2016): channels weighted by the linear layer that follows global average pooling.
+
+    Args:
+        activations: (N, K, h, w).
+        class_weights: (K,) the positive class's row of that layer, less the others' row if wanted.
+
+    Raises:
+        ValueError: the weights are not one per channel.
+    """
+    if activations.ndim != 4 or class_weights.shape != activations.shape[1:2]:
+        raise ValueError(
+            f"CAM needs activations (N, K, h, w) and K class weights, not shapes {tuple(activations.shape)} "
+            f"and {tuple(class_weights.shape)}."
+        )
+    a, w = _wide(activations.detach()), _wide(class_weights.detach())
+    return (w[:, None, None] * a).sum(dim=1).relu()
+
+
+SALIENCY: dict[str, Rule] = {
+    "grad++": grad_pp,
+    "gradcam++": gradcam_plus_plus,
+    "layercam": layercam,
+    "hirescam": hirescam,
+    "normgrad": normgrad,
+}
+
+
+def heatmaps(
+    head: Callable[[Tensor, Tensor, Tensor], Tensor],
+    c3: Tensor,
+    c4: Tensor,
+    c5: Tensor,
+    positive: int,
+    method: str = "grad++",
+) -> tuple[Tensor, Tensor]:
+    """Lesion activation heatmaps of a batch, running forward and backward through the head alone.
+
+    The backbone needs no gradients and is not run again: only C5 becomes a leaf. The feature maps may
+    come from ``torch.inference_mode()`` or ``no_grad()``, and this may be called inside either: inference
+    tensors cannot be saved for a backward pass, so such inputs are copied (and only such). No hook is
+    set, and neither the inputs nor the head's parameters are left with a gradient.
+
+    Args:
+        head: maps (C3, C4, C5) to logits (N, C), such as ``FeCNN.head``; in evaluation mode.
+        c3, c4, c5: feature maps of the backbone, (N, K_i, h_i, w_i), any floating type.
+        positive: index of the positive class.
+        method: a key of ``SALIENCY``.
+
+    Returns:
+        heat: (N, h, w) float32 >= 0, of C5's height and width; not normalized.
+        logits: (N, C), detached, as the head gave them.
+
+    Raises:
+        ValueError: unknown method or class.
+    """
+    if method not in SALIENCY:
+        raise ValueError(f"There is no saliency method {method!r}: choose one of {', '.join(SALIENCY)}.")
+    with torch.inference_mode(False), torch.enable_grad():
+        c3, c4, c5 = (_ordinary(c) for c in (c3, c4, c5))
+        c5.requires_grad_(True)
+        logits = head(c3, c4, c5)
+        # Slices do not mix in evaluation mode, so the sum's gradient holds every slice's own.
+        # `grad`, unlike `backward`, touches no `.grad` of the head's parameters.
+        (gradients,) = torch.autograd.grad(log_odds(logits, positive).sum(), c5)
+        return SALIENCY[method](c5.detach(), gradients), logits.detach()
+
+
+def _ordinary(tensor: Tensor) -> Tensor:
+    """The same values, as a tensor autograd can work with and that is not the caller's own."""
+    return tensor.clone() if tensor.is_inference() else tensor.detach()
+
+
+def _wide(tensor: Tensor) -> Tensor:
+    """At least float32: a sum over 2048 channels would lose the map in bf16's 8 bits.
+
+    The rules multiply and sum rather than call einsum or matmul, which autocast would turn to bf16 again.
+    """
+    return tensor if tensor.dtype == torch.float64 else tensor.float()
+
+
+def _maps(activations: Tensor, gradients: Tensor) -> tuple[Tensor, Tensor]:
+    if activations.ndim != 4 or activations.shape != gradients.shape:
+        raise ValueError(
+            "A heatmap needs activations and gradients of one shape (N, K, h, w), not "
+            f"{tuple(activations.shape)} and {tuple(gradients.shape)}."
+        )
+    return _wide(activations.detach()), _wide(gradients.detach())
