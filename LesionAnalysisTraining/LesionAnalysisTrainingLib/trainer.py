@@ -98,7 +98,7 @@ class Views(Dataset):
         index = int(self.order[i])
         rng = None if self.seed is None else np.random.default_rng((*self.seed, i))
         picture = view(self.store[index], self.size, self.margin, self.augmentation, rng, self.masked)
-        return torch.from_numpy(picture)[None].float() / 255.0, self.samples[index].label
+        return torch.tensor(picture)[None].float() / 255.0, self.samples[index].label
 
 
 def draw_order(samples: list[Sample], config: TrainingConfig, epoch: int) -> np.ndarray:

@@ -1,0 +1,330 @@
+"""The one pipeline: CtVolume -> lungs -> FeCNN -> Grad++ -> lesions -> Analysis.
+
+    analyzer = LesionAnalyzer(ModelBundle.bundled(), AnalysisConfig())
+    analysis = analyzer.analyze(read_ct("ct.nii.gz"), progress=lambda fraction, message: None)
+
+It advances in small steps, so that a window can draw the steps from a timer while a script loops over them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from itertools import islice
+
+import numpy as np
+import torch
+
+from .devices import Runner, choose_device
+from .findings import Findings
+from .lesions import peak_features, split_merged, split_regions
+from .lungs import LungSlice, Preprocessing, lung_slices, segment_lungs
+from .model import ModelBundle
+from .results import Analysis, SliceDiagnosis, StudySummary
+from .saliency import SALIENCY, heatmaps
+from .study import study_probability, unlike_training
+from .volume import CtVolume
+
+Progress = Callable[[float, str], None]
+Steps = Generator[tuple[float, str], None, Analysis]
+PRESETS = ("default", "paper")
+_LUNGS_DONE, _SLICES_DONE = 0.15, 0.97  # shares of the time, for the progress
+
+
+class AnalysisCancelled(Exception):  # noqa: N818 - a request, not an error
+    """Raise it from ``progress`` to stop an analysis; nothing is left behind."""
+
+
+@dataclass(frozen=True)
+class AnalysisConfig:
+    """Everything that can be set; written into every result.
+
+    ``AnalysisConfig()`` is the default, ``AnalysisConfig.paper()`` the published method.
+    """
+
+    preset: str = "default"
+    preprocessing: Preprocessing | None = None  # None: as the model was trained
+    threshold: float = 0.5  # a slice, and the study, is positive from this probability on
+    calibrated: bool = True  # divide the logits by the model's temperature
+    saliency: str = "grad++"
+    min_cells: int = 2  # smaller regions of the heatmap are no lesion
+    split_merged: bool = False  # part regions with several maxima
+    inside_lungs: bool = True  # heat counts in the lungs only
+    min_lesion_ml: float = 0.0  # smaller 3D lesions are left out
+    device: str = "auto"
+    precision: str = "auto"
+    batch_size: int | None = None  # None: what the device's memory allows
+
+    def __post_init__(self) -> None:
+        if not 0 < self.threshold < 1:
+            raise ValueError(f"The threshold must lie between 0 and 1, not at {self.threshold}.")
+        if self.saliency not in SALIENCY:
+            raise ValueError(f"There is no saliency method {self.saliency!r}: choose one of {', '.join(SALIENCY)}.")
+        if self.min_cells < 1 or self.min_lesion_ml < 0 or (self.batch_size is not None and self.batch_size < 1):
+            raise ValueError("Cells, lesion size and batch size must not be below 1, 0 and 1.")
+
+    @classmethod
+    def paper(cls) -> AnalysisConfig:
+        """The paper to the letter: lungs only, tight crop, no grey anchors, no slabs, no calibration."""
+        return cls(preset="paper", preprocessing=Preprocessing.paper(), calibrated=False, inside_lungs=False)
+
+    @classmethod
+    def from_preset(cls, name: str) -> AnalysisConfig:
+        """The preset called ``name``.
+
+        Raises:
+            ValueError: there is none of that name.
+        """
+        if name not in PRESETS:
+            raise ValueError(f"There is no preset {name!r}: choose one of {', '.join(PRESETS)}.")
+        return cls.paper() if name == "paper" else cls()
+
+    def to_dict(self) -> dict:
+        """Settings as plain values for JSON."""
+        settings = asdict(self)
+        settings["preprocessing"] = self.preprocessing.to_dict() if self.preprocessing else None
+        return settings
+
+
+class LesionAnalyzer:
+    """Loads a model once and analyzes any number of CTs with it.
+
+    Raises:
+        ValueError: the device is not available, or the model does not fit this program.
+    """
+
+    def __init__(self, bundle: ModelBundle, config: AnalysisConfig | None = None) -> None:
+        self.bundle = bundle
+        self.config = config or AnalysisConfig()
+        self.preprocessing = self.config.preprocessing or Preprocessing.from_dict(bundle.preprocessing)
+        self.runner = Runner(
+            bundle.network(), choose_device(self.config.device), self.config.precision, self.config.batch_size
+        )
+        self.temperature = bundle.temperature if self.config.calibrated else 1.0
+
+    def analyze(
+        self, ct: CtVolume, progress: Progress | None = None, lung_mask: np.ndarray | None = None
+    ) -> Analysis:
+        """Run the whole pipeline.
+
+        Args:
+            ct: see ``read_ct`` and ``ct_from_array``.
+            progress: called with the share done (0..1) and what is being done, about once a batch.
+            lung_mask: (K, J, I) on the CT's grid, instead of the built-in segmentation.
+
+        Raises:
+            ValueError: the CT shows no lungs, or the mask does not fit it.
+            AnalysisCancelled: as raised by ``progress``.
+        """
+        steps = self.steps(ct, lung_mask)
+        while True:
+            try:
+                fraction, message = next(steps)
+            except StopIteration as end:
+                return end.value
+            if progress:
+                progress(fraction, message)
+
+    def steps(self, ct: CtVolume, lung_mask: np.ndarray | None = None) -> Steps:
+        """The pipeline as a generator of (fraction, message) that returns the ``Analysis``."""
+        return _Run(self, ct).steps(lung_mask)
+
+
+class _Run:
+    """One CT on its way through the pipeline."""
+
+    def __init__(self, analyzer: LesionAnalyzer, ct: CtVolume) -> None:
+        self.bundle, self.config, self.runner = analyzer.bundle, analyzer.config, analyzer.runner
+        self.preprocessing, self.temperature = analyzer.preprocessing, analyzer.temperature
+        self.ct, self.view = ct, ct.axial()
+        self.timing = {"lungs": 0.0, "slices": 0.0, "network": 0.0, "maps": 0.0, "linking": 0.0}
+        self.log_odds: dict[int, float] = {}
+        self.class_of: dict[int, int] = {}
+        self.familiarity: list[np.ndarray] = []
+
+    def steps(self, lung_mask: np.ndarray | None) -> Steps:
+        began = time.perf_counter()
+        yield 0.0, "Finding the lungs"
+        with _Timed(self.timing, "lungs"):
+            self.lungs = self._lungs(lung_mask)
+        self.findings = Findings(self.ct, self.lungs, self.bundle.clusters, self.config.inside_lungs)
+        total = self.lungs.shape[0]
+        yield _LUNGS_DONE, f"Lungs found; looking at {total} slices"
+        for index in self._network():
+            share = (index + 1) / total
+            yield _LUNGS_DONE + (_SLICES_DONE - _LUNGS_DONE) * share, f"Slice {index + 1} of {total}"
+        yield _SLICES_DONE, "Linking lesions"
+        with _Timed(self.timing, "linking"):
+            kept = sorted(self.log_odds)
+            lesions, names = self.findings.link(kept, self.config.min_lesion_ml)
+        analysis = self._analysis(lesions, names)
+        analysis.timing_s["total"] = time.perf_counter() - began
+        yield 1.0, "Done"
+        return analysis
+
+    def _lungs(self, given: np.ndarray | None) -> np.ndarray:
+        if given is None:
+            return segment_lungs(self.ct)
+        if given.shape != self.ct.array.shape:
+            raise ValueError(f"The lung mask has the shape {given.shape}, the CT {self.ct.array.shape}: give it "
+                             "on the CT's own grid.")  # fmt: skip
+        if not given.any():
+            raise ValueError("The lung mask is empty: give one that marks the lungs, or none.")
+        return self.view.from_volume(np.asarray(given) > 0)
+
+    def _network(self) -> Generator[int, None, None]:
+        """Diagnose and map the kept slices batch by batch, the next batch being cut meanwhile; yields indices."""
+        slices = lung_slices(self.ct, self.lungs, self.preprocessing)
+        with ThreadPoolExecutor(1) as pool:
+            ahead = pool.submit(self._cut, slices)
+            while portion := ahead.result():
+                ahead = pool.submit(self._cut, slices)
+                for part, work in self.runner.batches(portion, self._diagnose):
+                    self._map(part, *work)
+                    yield part[-1].index
+
+    def _cut(self, slices) -> list[LungSlice]:
+        with _Timed(self.timing, "slices"):
+            return list(islice(slices, self.runner.batch_size))
+
+    def _diagnose(self, network, device: torch.device, portion: Sequence[LungSlice]) -> tuple:
+        """FeCNN on a batch: log-odds, classes, and the heat and activations of its positive slices."""
+        with _Timed(self.timing, "network"), torch.inference_mode():
+            pictures = torch.from_numpy(np.stack([s.image for s in portion]))[:, None]
+            maps = network.backbone(pictures.to(device).float() / 255.0)
+            logits = network.head(*maps) / self.temperature
+            positive = self.bundle.positive
+            others = torch.cat([logits[:, :positive], logits[:, positive + 1 :]], 1)
+            odds = (logits[:, positive] - torch.logsumexp(others, 1)).cpu().numpy()
+            classes = logits.argmax(1).cpu().numpy()
+            if self.bundle.input_statistics:
+                pooled = maps[2].mean((2, 3), dtype=torch.float32).cpu().numpy()
+            else:
+                pooled = np.zeros((len(portion), 0), np.float32)
+        shown = np.flatnonzero(_sigmoid(odds) >= self.config.threshold)
+        with _Timed(self.timing, "maps"):
+            if not len(shown):
+                return odds, classes, pooled, shown, [], []
+            rows = torch.from_numpy(shown).to(device)
+            chosen = [m[rows] for m in maps]
+            heat, _ = heatmaps(network.head, *chosen, positive, self.config.saliency)
+            return odds, classes, pooled, shown, heat.cpu().numpy(), chosen[2]
+
+    def _map(self, portion, odds, classes, pooled, shown, heat, activations) -> None:
+        """Take over a batch's results; regions, features and places of the positive slices."""
+        self.familiarity.extend(pooled)
+        for item, value, name in zip(portion, odds, classes, strict=True):
+            self.log_odds[item.index], self.class_of[item.index] = float(value), int(name)
+        with _Timed(self.timing, "maps"):
+            for i, row in enumerate(shown):
+                self._place(portion[row], heat[i], activations[i], float(_sigmoid(odds[row])))
+
+    def _place(self, item: LungSlice, heat: np.ndarray, activations: torch.Tensor, probability: float) -> None:
+        if self.config.inside_lungs:
+            heat = heat * (_lung_share(self.lungs[item.index], item.crop, heat.shape) > 0)
+        regions = split_regions(heat, self.config.min_cells)
+        if self.config.split_merged:
+            regions = split_merged(regions, min_cells=self.config.min_cells)
+        features = peak_features(activations, regions) if len(regions) else activations.new_zeros((0, len(activations)))
+        self.findings.add(item.index, item.crop, regions, features.float().cpu().numpy(), probability)
+
+    # -- the result -------------------------------------------------------------------------------
+
+    def _analysis(self, lesions: tuple, names: dict[int, str]) -> Analysis:
+        bundle, view = self.bundle, self.view
+        slices = tuple(self._slice(i) for i in range(self.lungs.shape[0]))
+        return Analysis(
+            name=self.ct.name,
+            input={
+                "path": self.ct.source, "kind": "volume" if self.ct.calibrated else "pictures",
+                "size": list(self.ct.array.shape[::-1]), "spacing_mm": list(self.ct.spacing_mm),
+                "calibrated": self.ct.calibrated,
+            },
+            model={
+                "id": bundle.id, "checksum": bundle.checksum, "title": bundle.title, "license": bundle.license,
+                "classes": list(bundle.classes), "positive": bundle.classes[bundle.positive], "card": bundle.card,
+            },
+            config={**self.config.to_dict(), "preprocessing": self.preprocessing.to_dict()},
+            device=self.runner.description,
+            timing_s=self.timing,
+            summary=self._summary(slices, lesions, names),
+            slices=slices, lesions=lesions, cluster_names=names, warnings=self._warnings(slices),
+            ct=self.ct, lam=view.to_volume(self.findings.lam),
+            lesion_labels=view.to_volume(self.findings.labels), lung_mask=view.to_volume(self.lungs),
+        )  # fmt: skip
+
+    def _slice(self, index: int) -> SliceDiagnosis:
+        position = self.view.position_mm(index) if self.ct.calibrated else None
+        if index not in self.log_odds:
+            return SliceDiagnosis(index, position, False, None, "", False)
+        probability = float(_sigmoid(self.log_odds[index]))
+        return SliceDiagnosis(
+            index, position, True, probability, self._class_name(probability, self.class_of[index]),
+            probability >= self.config.threshold, self.findings.slice_lesions(index),
+        )  # fmt: skip
+
+    def _class_name(self, probability: float, likeliest: int) -> str:
+        """Name of the class; of two, the threshold decides rather than one half."""
+        names, positive = self.bundle.classes, self.bundle.positive
+        if probability >= self.config.threshold:
+            return names[positive]
+        others = [i for i in range(len(names)) if i != positive]
+        return names[likeliest if likeliest in others else others[0]]
+
+    def _summary(self, slices: tuple, lesions: tuple, names: dict[int, str]) -> StudySummary:
+        odds = [self.log_odds[i] for i in sorted(self.log_odds)]
+        probability = study_probability(odds, self.bundle.study if self.config.calibrated else {})
+        likeliest = max(set(self.class_of.values()), key=list(self.class_of.values()).count, default=0)
+        counts = {name: sum(x.cluster == k for x in lesions) for k, name in names.items()}
+        return StudySummary(
+            probability=probability,
+            diagnosis="" if probability is None else self._class_name(probability, likeliest),
+            positive=probability is not None and probability >= self.config.threshold,
+            positive_slices=sum(s.positive for s in slices), lung_slices=sum(s.lung for s in slices),
+            total_slices=len(slices), lesion_count=len(lesions), lesions_by_cluster=counts,
+            involved_lung_share=self.findings.involved_share(),
+        )  # fmt: skip
+
+    def _warnings(self, slices: tuple) -> tuple[str, ...]:
+        warnings = [*self.ct.warnings, *dict.fromkeys(self.runner.warnings)]
+        self.runner.warnings.clear()
+        if not self.ct.calibrated:
+            warnings.append("Pictures have no Hounsfield units and no millimetres: lesions are counted in pixels, "
+                            "and are not named by their density.")  # fmt: skip
+        if not any(s.lung for s in slices):
+            warnings.append("No slice shows enough lung to be judged.")
+        elif unlike_training(self.familiarity, self.bundle.input_statistics):
+            warnings.append("Probabilities are unreliable: this input is unlike the training data.")
+        return tuple(warnings)
+
+
+class _Timed:
+    """Adds the seconds of its block to ``timing[stage]``."""
+
+    def __init__(self, timing: dict[str, float], stage: str) -> None:
+        self.timing, self.stage = timing, stage
+
+    def __enter__(self) -> None:
+        self.began = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        self.timing[self.stage] += time.perf_counter() - self.began
+
+
+def _sigmoid(x):
+    return 1.0 / (1.0 + np.exp(-np.clip(x, -60.0, 60.0)))
+
+
+def _lung_share(lungs: np.ndarray, crop: tuple, grid: tuple[int, int]) -> np.ndarray:
+    """Share of lung in every cell of the heatmap, (h, w): the lungs averaged over the cells."""
+    rows = np.linspace(crop[0], crop[2], grid[0] + 1)
+    columns = np.linspace(crop[1], crop[3], grid[1] + 1)
+    edges = [np.clip(np.rint(e + 0.5).astype(int), 0, n) for e, n in zip((rows, columns), lungs.shape, strict=True)]
+    sums = np.zeros((lungs.shape[0] + 1, lungs.shape[1] + 1), np.int32)
+    sums[1:, 1:] = lungs.cumsum(0, dtype=np.int32).cumsum(1)
+    cells = sums[np.ix_(edges[0], edges[1])]
+    counts = cells[1:, 1:] - cells[:-1, 1:] - cells[1:, :-1] + cells[:-1, :-1]
+    areas = np.outer(np.diff(edges[0]), np.diff(edges[1]))
+    return counts / np.maximum(areas, 1)

@@ -1,0 +1,58 @@
+"""From slices to the study: one probability for a scan, and a look at whether the model knows such scans."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+_UPPER_SHARE, _FEWEST = 0.1, 3
+
+
+def study_probability(log_odds: Sequence[float], calibration: Mapping[str, Any]) -> float | None:
+    """Probability of the study: sigmoid(scale * mean of the upper tenth of the slices' log-odds + offset).
+
+    COVID-19 need not be seen in every slice, and one odd slice must not decide; so the tenth of the lung
+    slices with the highest log-odds speak (at least three of them, or all where there are fewer).
+
+    Args:
+        log_odds: of the lung slices.
+        calibration: ``scale`` (1 if missing) and ``offset`` (0) of the model.
+
+    Returns:
+        None where there is no lung slice.
+    """
+    if not len(log_odds):
+        return None
+    count = max(_FEWEST, round(_UPPER_SHARE * len(log_odds)))
+    mean = float(np.mean(np.sort(log_odds)[::-1][:count]))
+    logit = calibration.get("scale", 1.0) * mean + calibration.get("offset", 0.0)
+    return float(1.0 / (1.0 + np.exp(-np.clip(logit, -60.0, 60.0))))
+
+
+def input_statistics(pooled: np.ndarray, held_out: np.ndarray, quantile: float = 0.99) -> dict[str, Any]:
+    """What slices of the training data look like to the network, for ``unlike_training``.
+
+    Args:
+        pooled: (n, K) means of C5 over each training slice.
+        held_out: (m, K) those of validation slices, which set the limit.
+        quantile: share of the validation slices that lies below the limit.
+    """
+    mean, deviation = pooled.mean(0), pooled.std(0)
+    statistics = {"mean": np.round(mean, 5).tolist(), "deviation": np.round(np.maximum(deviation, 1e-3), 5).tolist()}
+    statistics["limit"] = float(np.quantile(_distances(held_out, statistics), quantile))
+    return statistics
+
+
+def unlike_training(pooled: Sequence[np.ndarray], statistics: Mapping[str, Any] | None) -> bool:
+    """True where the median slice lies farther from the training data than nearly all validation slices."""
+    if not statistics or not len(pooled):
+        return False
+    return bool(np.median(_distances(np.asarray(pooled), statistics)) > statistics["limit"])
+
+
+def _distances(pooled: np.ndarray, statistics: Mapping[str, Any]) -> np.ndarray:
+    """Root mean square of the standardized channels, (n,): 1 for a typical training slice."""
+    mean, deviation = np.asarray(statistics["mean"]), np.asarray(statistics["deviation"])
+    return np.sqrt(np.mean(((np.asarray(pooled) - mean) / deviation) ** 2, axis=1))

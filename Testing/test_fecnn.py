@@ -1,0 +1,159 @@
+"""FeCNN reads like the paper's figures, and its folded copy computes the same."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from LesionAnalysisLib.backbones import BACKBONES, load_imagenet, make_backbone
+from LesionAnalysisLib.fecnn import EnsembleFusion, FeCNN
+from LesionAnalysisLib.folding import FoldedFeCNN, window_sums
+from LesionAnalysisLib.saliency import heatmaps
+
+
+def trained_like(network, seed=0):
+    """Batch norms and omega away from their start values, so that a mistake in folding them shows."""
+    generator = torch.Generator().manual_seed(seed)
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.copy_(0.1 * torch.randn(module.num_features, generator=generator))
+            module.running_var.copy_(0.5 + torch.rand(module.num_features, generator=generator))
+            module.weight.data.copy_(0.5 + torch.rand(module.num_features, generator=generator))
+        if isinstance(module, EnsembleFusion):
+            module.omega.copy_(0.2 + torch.rand(module.omega.shape, generator=generator))
+    return network.eval()
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    torch.manual_seed(0)
+
+
+def test_resnet50_has_the_maps_of_figure_3():
+    c3, c4, c5 = FeCNN().eval().backbone(torch.rand(1, 1, 512, 512))
+    assert [tuple(c.shape) for c in (c3, c4, c5)] == [(1, 512, 64, 64), (1, 1024, 32, 32), (1, 2048, 16, 16)]
+
+
+def test_pyramid_has_the_five_levels_of_figure_4():
+    network = FeCNN("resnet18").eval()
+    levels = network.head.pyramid(*network.backbone(torch.rand(1, 1, 512, 512)))
+    assert [tuple(p.shape) for p in levels] == [(1, 256, s, s) for s in (64, 32, 16, 8, 4)]
+
+
+def test_pyramid_adds_the_upsampled_coarser_level_before_smoothing():
+    pyramid = trained_like(FeCNN("resnet18")).head.pyramid
+    c3, c4, c5 = torch.rand(1, 128, 8, 8), torch.rand(1, 256, 4, 4), torch.rand(1, 512, 2, 2)
+    m5 = pyramid.lateral[2](c5)
+    m4 = pyramid.lateral[1](c4) + m5.repeat_interleave(2, 2).repeat_interleave(2, 3)
+    assert torch.allclose(pyramid(c3, c4, c5)[1], pyramid.smooth[1](m4), atol=1e-5)
+
+
+def test_fusion_computes_equations_1_3_and_4_by_hand():
+    fusion = EnsembleFusion(levels=2, classes=2, rho=2, dropout=0.5).eval()
+    for layer, value in zip(fusion.score, (1.0, -1.0), strict=True):
+        torch.nn.init.constant_(layer.weight, value / 256)
+        torch.nn.init.constant_(layer.bias, 0.25)
+    fusion.omega.copy_(torch.tensor([2.0, 10.0]))
+    fusion.classify.weight.data.copy_(torch.tensor([[1.0, 0, 0, 0], [0, 1.0, 1.0, 1.0]]))
+    fusion.classify.bias.data.zero_()
+    # level 1 scores 1 + 1/4, level 2 scores -1 + 1/4, which the ReLU makes 0
+    assert torch.allclose(fusion(torch.ones(1, 2, 256)), torch.tensor([[2.5, 2.5]]))
+
+
+@pytest.mark.parametrize(
+    ("eps", "omega"),
+    [(0.1, 0.5 * math.log(9)), (0.0, 0.5 * math.log(999)), (0.5, 0.5 * math.log(0.501 / 0.499)), (1.0, 0.002)],
+)
+def test_omega_follows_equation_2_and_is_clipped(eps, omega):
+    fusion = EnsembleFusion(1, 2, 2, 0.5)
+    fusion.update_omega(torch.tensor([eps]))
+    assert fusion.omega.item() == pytest.approx(omega, abs=1e-5)
+
+
+def test_a_level_with_omega_zero_has_no_say():
+    network = trained_like(FeCNN("resnet18"))
+    network.head.fusion.omega.zero_()
+    logits = network(torch.rand(3, 1, 64, 64))
+    assert torch.allclose(logits, network.head.fusion.classify.bias.expand(3, -1))
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("fpn", [True, False])
+@pytest.mark.parametrize("fusion", [True, False])
+@pytest.mark.parametrize("backbone", sorted(BACKBONES))
+def test_folded_copy_gives_the_same_logits(backbone, fusion, fpn, classes):
+    network = trained_like(FeCNN(backbone, classes, fpn, fusion))
+    pictures = torch.rand(2, 1, 64, 64)
+    with torch.no_grad():
+        expected, folded = network(pictures), FoldedFeCNN(network)(pictures)
+    assert expected.shape == (2, classes)
+    assert torch.allclose(folded, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_folded_head_gives_the_same_heatmap():
+    network = trained_like(FeCNN("resnet18"))
+    folded = FoldedFeCNN(network)
+    with torch.no_grad():
+        maps = network.backbone(torch.rand(2, 1, 128, 128))
+    positive = 1 if heatmaps(network.head, *maps, 1)[0].max() > 0 else 0  # of two classes one has heat
+    plain, _ = heatmaps(network.head, *maps, positive)
+    quick, _ = heatmaps(folded.head, *maps, positive)
+    assert plain.max() > 0
+    assert torch.allclose(plain, quick, rtol=1e-3, atol=1e-6 + 1e-4 * plain.max().item())
+
+
+def test_folding_leaves_the_network_as_it_was():
+    network = trained_like(FeCNN("resnet18"))
+    before = {k: v.clone() for k, v in network.state_dict().items()}
+    FoldedFeCNN(network, torch.bfloat16)
+    assert all(torch.equal(before[k], v) for k, v in network.state_dict().items())
+
+
+def test_window_sums_equal_a_padded_convolution_with_one_hot_kernels():
+    x = torch.rand(2, 3, 5, 7)
+    sums = window_sums(x)
+    for dy in range(3):
+        for dx in range(3):
+            kernel = torch.zeros(3, 1, 3, 3)
+            kernel[:, 0, dy, dx] = 1
+            expected = F.conv2d(x, kernel, padding=1, groups=3).sum((2, 3))
+            assert torch.allclose(sums[:, :, dy, dx], expected, atol=1e-4)
+
+
+def test_imagenet_weights_load_by_torchvision_names(tmp_path):
+    source = make_backbone("resnet18")
+    path = tmp_path / "weights.pth"
+    torch.save({**source.state_dict(), "fc.weight": torch.zeros(1000, 512)}, path)
+    target = make_backbone("resnet18")
+    load_imagenet(target, str(path))
+    assert torch.equal(target.layer4[1].conv2.weight, source.layer4[1].conv2.weight)
+
+
+def test_weights_of_another_backbone_are_refused(tmp_path):
+    path = tmp_path / "weights.pth"
+    torch.save(make_backbone("resnet18").state_dict(), path)
+    with pytest.raises(ValueError, match="no weights for this backbone"):
+        load_imagenet(make_backbone("resnet50"), str(path))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"), [({"backbone": "alexnet"}, "Unknown backbone"), ({"classes": 1}, "two classes")]
+)
+def test_wrong_settings_are_refused_with_a_sentence(arguments, word):
+    with pytest.raises(ValueError, match=word):
+        FeCNN(**arguments)
+
+
+def test_odd_sizes_are_refused_with_a_sentence():
+    with pytest.raises(ValueError, match="multiples of 32"):
+        FeCNN("resnet18").eval()(torch.rand(1, 1, 100, 128))
+
+
+def test_three_equal_channels_are_one_channel_before_summed_weights():
+    network = FeCNN("resnet18").eval()
+    x = torch.rand(1, 1, 64, 64)
+    first = network.backbone_maps.conv1
+    grey = (x - 0.449) / 0.226
+    expected = first(grey.expand(-1, 3, -1, -1))
+    summed = F.conv2d(grey, first.weight.sum(1, keepdim=True), stride=2, padding=3)
+    assert torch.allclose(expected, summed, atol=1e-4)

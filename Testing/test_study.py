@@ -1,0 +1,46 @@
+"""The study's probability and the warning of unfamiliar input, by hand."""
+
+import numpy as np
+import pytest
+from LesionAnalysisLib.study import input_statistics, study_probability, unlike_training
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def test_the_upper_tenth_decides():
+    odds = [-9.0] * 36 + [1.0, 2.0, 3.0, 4.0]
+    assert study_probability(odds, {}) == pytest.approx(sigmoid(2.5))
+
+
+def test_at_least_three_slices_decide():
+    assert study_probability([-5.0] * 9 + [4.0], {}) == pytest.approx(sigmoid(-2.0))
+
+
+def test_fewer_slices_than_three_all_decide():
+    assert study_probability([2.0, 0.0], {}) == pytest.approx(sigmoid(1.0))
+
+
+def test_calibration_scales_and_shifts_the_log_odds():
+    assert study_probability([2.0, 2.0, 2.0], {"scale": 0.5, "offset": -3.0}) == pytest.approx(sigmoid(-2.0))
+
+
+def test_no_slice_has_no_probability():
+    assert study_probability([], {}) is None
+
+
+def test_extreme_log_odds_stay_finite():
+    assert study_probability([1e6] * 3, {}) == pytest.approx(1.0)
+    assert study_probability([-1e6] * 3, {}) == pytest.approx(0.0)
+
+
+def test_input_far_from_the_training_data_is_noticed():
+    rng = np.random.default_rng(0)
+    statistics = input_statistics(rng.normal(0, 1, (500, 20)), rng.normal(0, 1, (200, 20)))
+    assert not unlike_training(rng.normal(0, 1, (30, 20)), statistics)
+    assert unlike_training(rng.normal(4, 1, (30, 20)), statistics)
+
+
+def test_a_model_without_statistics_warns_of_nothing():
+    assert not unlike_training([np.full(3, 1e9)], None)
