@@ -7,10 +7,9 @@ import warnings
 
 import numpy as np
 import pytest
+from LesionAnalysisLib.clusters import LesionClusters, choose_k
 from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score, silhouette_score
-
-from LesionAnalysisLib.clusters import LesionClusters, choose_k
 
 # Two lesions at 0 and 2, four at 10 to 16: the centers are 1 and 13 in one dimension.
 LINE = np.array([[0.0], [2], [10], [12], [14], [16]])

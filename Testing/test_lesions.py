@@ -5,10 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from scipy.ndimage import gaussian_filter
-from skimage.filters import threshold_otsu
-from sklearn.cluster import KMeans
-
 from LesionAnalysisLib.lesions import (
     Regions,
     box_to_axial,
@@ -21,6 +17,9 @@ from LesionAnalysisLib.lesions import (
     split_merged,
     split_regions,
 )
+from scipy.ndimage import gaussian_filter
+from skimage.filters import threshold_otsu
+from sklearn.cluster import KMeans
 
 FULL = (-0.5, -0.5, 63.5, 63.5)  # the edges of an image of 64 x 64
 

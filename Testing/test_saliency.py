@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import nn
-
 from helpers_saliency import import_grad_cam
 from LesionAnalysisLib.fecnn import FeCNN
 from LesionAnalysisLib.lesions import normalize_heat, split_regions
@@ -20,6 +18,7 @@ from LesionAnalysisLib.saliency import (
     log_odds,
     normgrad,
 )
+from torch import nn
 
 # Two channels on two by two cells; the gradients' spatial means are 1 and -1/2.
 A = torch.tensor([[[[1.0, 2], [3, 4]], [[4, 0], [0, 2]]]])

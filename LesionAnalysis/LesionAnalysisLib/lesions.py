@@ -139,7 +139,8 @@ def peak_features(activations: np.ndarray, regions: Regions) -> np.ndarray:
     """The lesions' features: the activations at their peaks (equation 9).
 
     Args:
-        activations: (K, h, w) of the backbone's last block, on the heatmap's grid.
+        activations: (K, h, w) of the backbone's last block, on the heatmap's grid; an array, or a torch
+            tensor, which gives a tensor.
 
     Returns:
         (n, K), a row per region.
