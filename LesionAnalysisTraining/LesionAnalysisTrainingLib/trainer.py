@@ -191,9 +191,11 @@ class Trainer:
         loss = F.cross_entropy(logits.float(), labels.to(self.device), label_smoothing=self.config.label_smoothing)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
-        self.optimizer.step()
-        self._average()
+        if torch.isfinite(nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)):
+            self.optimizer.step()
+            self._average()
+        else:
+            self.log("a batch with gradients that are no numbers was left out")
         return float(loss.detach())
 
     def _set_rate(self, phase: Phase, share: float) -> None:
@@ -207,9 +209,11 @@ class Trainer:
 
     @torch.no_grad()
     def _average(self) -> None:
-        decay = self.config.average
+        steps = next(float(state["step"]) for state in self.optimizer.state.values())
+        # young weights change fast, and batch statistics that lag behind them would ruin the average
+        decay = min(self.config.average, (1 + steps) / (10 + steps))
         for mean, now in zip(self.averaged.state_dict().values(), self.network.state_dict().values(), strict=True):
-            if decay and mean.is_floating_point():
+            if self.config.average and mean.is_floating_point():
                 mean.lerp_(now, 1 - decay)
             else:
                 mean.copy_(now)

@@ -1,0 +1,329 @@
+"""A trained model as a folder that describes itself.
+
+    Models/<id>/
+        config.json      what the network is, what its input must look like, what its output means
+        weights.npz      its weights, large ones as 8-bit integers with scales (see quantization.py)
+        clusters.npz     the lesion clusters of section 3.2.2
+        MODEL_CARD.md    data, recipe, figures, limits, license, for a reader
+        checksums.json   SHA-256 of each of the files above
+
+    bundle = ModelBundle.bundled()
+    network = bundle.network()
+
+Arrays are read without pickle, so that a model from elsewhere can hold wrong numbers but no code.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import io
+import json
+import os
+import re
+import shutil
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from .clusters import LesionClusters
+from .fecnn import FeCNN
+from .quantization import correct_means, dequantize, quantize
+
+SCHEMA = 1
+CONFIG, WEIGHTS, CLUSTERS, CARD, CHECKSUMS = (
+    "config.json", "weights.npz", "clusters.npz", "MODEL_CARD.md", "checksums.json"
+)  # fmt: skip
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # of a file in the folder itself: no way out of it
+_MAX_BYTES = 2**31  # of unpacked arrays; no FeCNN comes near, a decompression bomb does
+_TENSORS = {"<i1", "|i1", "<i4", "<i8", "<f2", "<f4", "<f8"}
+_ADVICE = "install LesionAnalysis again or choose another model folder"
+
+
+@dataclass(frozen=True, eq=False)
+class ModelBundle:
+    """A model read from its folder; every file was held against its checksum."""
+
+    folder: Path
+    id: str
+    title: str
+    license: str
+    classes: tuple[str, ...]
+    positive: int  # index of the class whose lesions are shown
+    preprocessing: dict[str, Any]  # of lungs.Preprocessing
+    temperature: float  # the logits are divided by it before the softmax
+    study: dict[str, Any]  # calibration of the study's probability
+    input_statistics: dict[str, Any] | None  # of the training slices, to warn of inputs unlike them
+    cluster_names: dict[int, str]  # from 1
+    clusters: LesionClusters = field(repr=False)
+    training: dict[str, Any] = field(repr=False)  # facts about the data and the recipe
+    card: str = field(repr=False)  # markdown
+    checksum: str  # SHA-256 over the checksums of all files
+    fecnn: dict[str, Any]  # FeCNN's settings
+    _weights: dict[str, np.ndarray] = field(repr=False)
+
+    @classmethod
+    def bundled(cls, model_id: str | None = None) -> ModelBundle:
+        """The model that comes with LesionAnalysis (of several the last by name).
+
+        Raises:
+            FileNotFoundError: there is none, or none of that id.
+            ValueError: it is damaged.
+        """
+        for models in bundled_folders():
+            found = sorted(p.parent for p in models.glob(f"*/{CONFIG}"))
+            found = [p for p in found if model_id in (None, p.name)]
+            if found:
+                return cls.load(found[-1])
+        what = "no model" if model_id is None else f"no model {model_id!r}"
+        raise FileNotFoundError(f"LesionAnalysis comes with {what} here: {_ADVICE}.")
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike) -> ModelBundle:
+        """Read and verify a model folder.
+
+        Raises:
+            OSError: the folder or one of its files is missing or cannot be read.
+            ValueError: a file was changed, cut short, or does not hold what it should.
+        """
+        folder = Path(folder)
+        if not folder.is_dir():
+            raise FileNotFoundError(f"There is no model folder {folder}: {_ADVICE}.")
+        files, checksum = _read_verified(folder)
+        config = _read_config(files[CONFIG], folder)
+        return cls(
+            **config,
+            folder=folder,
+            clusters=_parse(folder, files, CLUSTERS, lambda c: LesionClusters.from_arrays(_read_arrays(c))),
+            card=_parse(folder, files, CARD, lambda c: c.decode("utf-8")),
+            checksum=checksum,
+            _weights=_parse(folder, files, WEIGHTS, _read_arrays),
+        )
+
+    def network(self) -> FeCNN:
+        """The network in float32 and evaluation mode, anew at each call.
+
+        Raises:
+            ValueError: the weights do not fit the network that the configuration describes.
+        """
+        try:
+            return _network(self.fecnn, self._weights)
+        except (RuntimeError, TypeError, ValueError) as error:
+            raise _damaged(self.folder, "its weights and its configuration do not fit") from error
+
+    @classmethod
+    def save(
+        cls,
+        folder: str | os.PathLike,
+        network: FeCNN,
+        *,
+        title: str,
+        license: str,
+        classes: tuple[str, ...],
+        preprocessing: Mapping[str, Any],
+        clusters: LesionClusters,
+        card: str,
+        positive: int = 1,
+        id: str | None = None,
+        temperature: float = 1.0,
+        study: Mapping[str, Any] | None = None,
+        input_statistics: Mapping[str, Any] | None = None,
+        cluster_names: Mapping[int, str] | None = None,
+        training: Mapping[str, Any] | None = None,
+        calibration: torch.Tensor | None = None,
+        overwrite: bool = False,
+    ) -> ModelBundle:
+        """Write a model folder and read it back.
+
+        The folder appears under its name only when it is complete; ``overwrite`` replaces an earlier
+        model there. ``id`` defaults to the folder's name, ``cluster_names`` to ``cluster 1``, ...
+        ``calibration``, some dozens of training slices (N, 1, H, W) in 0..1, halves what rounding the
+        weights changes in the probabilities.
+
+        Raises:
+            FileExistsError: the folder exists (and, with ``overwrite``, is no model folder).
+            ValueError: the parts do not fit together, or a weight is not finite.
+        """
+        folder = Path(folder).absolute()
+        if folder.exists() and not (overwrite and (folder / CHECKSUMS).is_file()):
+            raise FileExistsError(f"{folder} exists already: choose another folder for the model.")
+        count = len(clusters.centers_)
+        names = dict(cluster_names or {k: f"cluster {k}" for k in range(1, count + 1)})
+        config = {
+            "schema": SCHEMA, "id": id or folder.name, "title": title, "license": license,
+            "classes": list(classes), "positive": positive, "fecnn": network.settings,
+            "preprocessing": dict(preprocessing), "temperature": temperature, "study": dict(study or {}),
+            "input_statistics": None if input_statistics is None else dict(input_statistics),
+            "cluster_names": {str(k): name for k, name in names.items()}, "training": dict(training or {}),
+        }  # fmt: skip
+        text = json.dumps(config, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        _read_config(text.encode(), folder)
+        if clusters.centers_.shape[1] != network.backbone_maps.channels[-1]:
+            raise ValueError("The lesion clusters belong to another network: its C5 has other channels.")
+        if set(names) != set(range(1, count + 1)):
+            raise ValueError(f"Give one name for each of the clusters 1 to {count}.")
+        files = {
+            CONFIG: text.encode(), WEIGHTS: _array_bytes(_quantized(network, calibration)),
+            CLUSTERS: _array_bytes(clusters.to_arrays()), CARD: card.encode(),
+        }  # fmt: skip
+        _write(folder, files)
+        return cls.load(folder)
+
+
+def bundled_folders() -> list[Path]:
+    """Where a bundled model may lie: source tree, installed package, Slicer extension."""
+    library = Path(__file__).resolve().parent
+    return [
+        library.parent.parent / "Resources" / "Models",
+        library / "Models",
+        library.parent / "Resources" / "Models",
+    ]
+
+
+def _damaged(folder: Path, why: str) -> ValueError:
+    return ValueError(f"The model in {folder} is damaged ({why.rstrip('.')}): {_ADVICE}.")
+
+
+def _read_verified(folder: Path) -> tuple[dict[str, bytes], str]:
+    """The bytes of every file by name, each as its checksum says, and the checksum over all of them."""
+    listed = _read_file(folder, CHECKSUMS)
+    try:
+        sums = json.loads(listed)
+    except ValueError as error:
+        raise _damaged(folder, f"{CHECKSUMS} cannot be read") from error
+    if not isinstance(sums, dict) or not {CONFIG, WEIGHTS, CLUSTERS, CARD} <= set(sums):
+        raise _damaged(folder, f"{CHECKSUMS} does not list all files")
+    files = {}
+    for name, expected in sums.items():
+        if not _PLAIN_NAME.fullmatch(name):
+            raise _damaged(folder, f"{CHECKSUMS} lists a file outside of the folder")
+        files[name] = _read_file(folder, name)
+        if hashlib.sha256(files[name]).hexdigest() != expected:
+            raise _damaged(folder, f"{name} is not as its checksum says")
+    return files, hashlib.sha256(listed).hexdigest()
+
+
+def _read_file(folder: Path, name: str) -> bytes:
+    try:
+        return (folder / name).read_bytes()
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"The model in {folder} lacks {name}: {_ADVICE}.") from error
+
+
+def _parse(folder: Path, files: Mapping[str, bytes], name: str, reader: Callable[[bytes], Any]) -> Any:
+    try:
+        return reader(files[name])
+    except (ValueError, KeyError, TypeError, zipfile.BadZipFile, EOFError) as error:
+        raise _damaged(folder, f"{name} does not hold what it should") from error
+
+
+def _read_config(content: bytes, folder: Path) -> dict[str, Any]:
+    """The fields of ``config.json`` as ``ModelBundle`` has them."""
+    try:
+        config = json.loads(content)
+        schema = config.pop("schema")
+        if schema != SCHEMA:
+            raise ValueError(f"its format is {schema!r}, and this LesionAnalysis reads format {SCHEMA}")
+        config = {name: cast(config[name]) for name, cast in _FIELDS.items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        why = f"{CONFIG} lacks {error}" if isinstance(error, KeyError) else str(error)
+        raise _damaged(folder, why) from error
+    classes, positive = config["classes"], config["positive"]
+    if len(classes) != config["fecnn"].get("classes") or not 0 <= positive < len(classes):
+        raise _damaged(folder, "its classes do not fit its network")
+    if not config["temperature"] > 0:
+        raise _damaged(folder, "its temperature is not positive")
+    return config
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} should be a text")
+    return value
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise TypeError(f"{value!r} should be a table of settings")
+    return value
+
+
+_FIELDS = {
+    "id": _text, "title": _text, "license": _text, "classes": lambda v: tuple(_text(c) for c in v),
+    "positive": int, "fecnn": _mapping, "preprocessing": _mapping, "temperature": float, "study": _mapping,
+    "input_statistics": lambda v: None if v is None else _mapping(v), "training": _mapping,
+    "cluster_names": lambda v: {int(k): _text(name) for k, name in _mapping(v).items()},
+}  # fmt: skip
+
+
+def _read_arrays(content: bytes) -> dict[str, np.ndarray]:
+    """Arrays of numbers from the bytes of a ``.npz`` file; ValueError for anything else in it."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        if sum(member.file_size for member in archive.infolist()) > _MAX_BYTES:
+            raise ValueError("its arrays are too large for a model")
+    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    if any(not isinstance(a, np.ndarray) or a.dtype.str not in _TENSORS for a in arrays.values()):
+        raise ValueError("it holds something else than arrays of numbers")
+    return arrays
+
+
+def _array_bytes(arrays: Mapping[str, np.ndarray]) -> bytes:
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def _quantized(network: FeCNN, calibration: torch.Tensor | None) -> dict[str, np.ndarray]:
+    stored = quantize({name: _numpy(value) for name, value in network.state_dict().items()})
+    if calibration is None:
+        return stored
+    exact = copy.deepcopy(network).cpu().float().eval()
+    rounded = _network(network.settings, stored)
+    correct_means(rounded, exact, calibration)
+    corrected = {name: _numpy(value) for name, value in rounded.state_dict().items()}
+    return {name: a if a.dtype == np.int8 else corrected.get(name, a) for name, a in stored.items()}
+
+
+def _network(settings: Mapping[str, Any], stored: Mapping[str, np.ndarray]) -> FeCNN:
+    with torch.device("meta"):  # no random start, which would take longer than reading the weights
+        network = FeCNN(**settings)
+    state = {name: _tensor(array) for name, array in dequantize(stored).items()}
+    network.load_state_dict(state, assign=True)
+    return network.eval()
+
+
+def _numpy(tensor: torch.Tensor) -> np.ndarray:
+    tensor = tensor.detach().cpu()
+    return (tensor.float() if tensor.is_floating_point() else tensor).numpy()
+
+
+def _tensor(array: np.ndarray) -> torch.Tensor:
+    tensor = torch.tensor(array)  # a copy: what happens to one network must not reach the next
+    return tensor.float() if tensor.is_floating_point() else tensor
+
+
+def _write(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write all files and their checksums beside ``folder``, then rename."""
+    sums = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    files = {**files, CHECKSUMS: (json.dumps(sums, indent=2) + "\n").encode()}
+    fresh = folder.with_name(f".{folder.name}.{os.getpid()}.new")
+    old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
+    fresh.mkdir(parents=True)
+    try:
+        for name, content in files.items():
+            (fresh / name).write_bytes(content)
+        if folder.exists():
+            folder.rename(old)
+        fresh.rename(folder)
+    except BaseException:
+        shutil.rmtree(fresh, ignore_errors=True)
+        if old.exists():
+            old.rename(folder)
+        raise
+    shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,475 @@
+"""Model folders: what is saved comes back, small, and nothing damaged or foreign gets in."""
+
+import hashlib
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from LesionAnalysisLib import model as model_module
+from LesionAnalysisLib.backbones import BACKBONES
+from LesionAnalysisLib.clusters import LesionClusters
+from LesionAnalysisLib.fecnn import FeCNN
+from LesionAnalysisLib.model import ModelBundle, bundled_folders
+from LesionAnalysisLib.quantization import correct_means, dequantize, is_large, quantize, quantize_weight
+from torch import nn
+
+FILES = ("config.json", "weights.npz", "clusters.npz", "MODEL_CARD.md", "checksums.json")
+PREPROCESSING = {"window_hu": [-1200.0, 600.0], "size": 512}
+
+
+class TinyBackbone(nn.Module):
+    """Three convolutions in place of fifty: what is tested here is the folder, not the network."""
+
+    channels = (32, 64, 128)
+
+    def __init__(self):
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(3, 32, 8, 8), nn.BatchNorm2d(32)
+        self.conv2, self.bn2 = nn.Conv2d(32, 64, 3, 2, 1, bias=False), nn.BatchNorm2d(64)
+        self.conv3, self.bn3 = nn.Conv2d(64, 128, 3, 2, 1, bias=False), nn.BatchNorm2d(128)
+
+    def forward(self, x):
+        c3 = self.bn1(self.conv1(x)).relu()
+        c4 = self.bn2(self.conv2(c3)).relu()
+        return c3, c4, self.bn3(self.conv3(c4)).relu()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tiny_backbone():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(BACKBONES, "tiny", TinyBackbone)
+        yield
+
+
+def lively_network(backbone="tiny", classes=2, **settings):
+    """A network whose batch norms have seen data and whose last layers tell blobs from no blobs."""
+    torch.manual_seed(0)
+    network = FeCNN(backbone, classes=classes, **settings)
+    images, truth = slices(32, seed=5)
+    with torch.no_grad():
+        for _ in range(3):
+            network(images)
+        maps = network.eval().backbone(images)
+        if settings.get("fpn", True) or settings.get("fusion", True):
+            top, inputs = network.head.fusion, (network.head.pooled(*maps),)
+        else:
+            top, inputs = network.head, maps
+    optimizer = torch.optim.Adam(top.parameters(), 1e-2)
+    for _ in range(150):
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(top(*inputs), truth).backward()
+        optimizer.step()
+    return network
+
+
+def slices(count=8, seed=1, size=64):
+    """Smooth random pictures (count, 1, size, size), every other one with a bright blob, and which."""
+    random = torch.Generator().manual_seed(seed)
+    coarse = 0.6 * torch.rand(count, 1, 9, 9, generator=random)
+    truth = torch.arange(count) % 2
+    coarse[truth == 1, 0, 3, 5] += torch.rand(len(coarse[truth == 1]), generator=random)
+    return torch.nn.functional.interpolate(coarse, size=(size, size), mode="bicubic").clamp(0, 1), truth
+
+
+def clusters_for(network, count=2):
+    width = network.backbone_maps.channels[-1]
+    centers = np.repeat(np.arange(count, dtype=float)[:, None], width, 1)
+    return LesionClusters(count, n_init=1).fit(np.vstack([centers, centers[:1]]))
+
+
+def save(folder, network, **changes):
+    parts = {
+        "title": "A test model", "license": "CC0", "classes": ("NonCOVID", "COVID"),
+        "preprocessing": PREPROCESSING, "calibration": slices(32, seed=5)[0], "temperature": 1.5,
+        "clusters": clusters_for(network), "card": "# Card\n\nMeasured: nothing; ümlaut.\n",
+        "study": {"bias": 0.25}, "input_statistics": {"mean": [0.1, 0.2]}, "training": {"slices": 12},
+    }  # fmt: skip
+    return ModelBundle.save(folder, network, **{**parts, **changes})
+
+
+@pytest.fixture(scope="module")
+def network():
+    return lively_network()
+
+
+@pytest.fixture(scope="module")
+def saved(network, tmp_path_factory):
+    return save(tmp_path_factory.mktemp("models") / "test-model", network)
+
+
+@pytest.fixture
+def copy(saved, tmp_path):
+    return shutil.copytree(saved.folder, tmp_path / "copy")
+
+
+def replace_file(folder, name, content):
+    """Change a file and its checksum, as someone who hands on a malicious model would."""
+    (folder / name).write_bytes(content)
+    sums = json.loads((folder / "checksums.json").read_text())
+    sums[name] = hashlib.sha256(content).hexdigest()
+    (folder / "checksums.json").write_text(json.dumps(sums))
+
+
+def change_config(folder, **changes):
+    config = {**json.loads((folder / "config.json").read_text()), **changes}
+    replace_file(folder, "config.json", json.dumps(config).encode())
+
+
+# What is saved comes back
+
+
+def test_bundle_keeps_what_it_was_given(saved):
+    bundle = ModelBundle.load(str(saved.folder))
+    assert (bundle.id, bundle.title, bundle.license) == ("test-model", "A test model", "CC0")
+    assert (bundle.classes, bundle.positive, bundle.temperature) == (("NonCOVID", "COVID"), 1, 1.5)
+    assert (bundle.preprocessing, bundle.study) == (PREPROCESSING, {"bias": 0.25})
+    assert (bundle.input_statistics, bundle.training) == ({"mean": [0.1, 0.2]}, {"slices": 12})
+    assert bundle.cluster_names == {1: "cluster 1", 2: "cluster 2"}
+    assert bundle.card == "# Card\n\nMeasured: nothing; ümlaut.\n"
+    assert sorted(p.name for p in saved.folder.iterdir()) == sorted(FILES)
+
+
+def test_clusters_come_back_exactly(saved, network):
+    given = clusters_for(network)
+    assert np.array_equal(saved.clusters.centers_, given.centers_)
+    features = np.random.default_rng(0).normal(size=(5, 128))
+    assert np.array_equal(saved.clusters.scores(features), given.scores(features))
+
+
+def test_probabilities_change_by_less_than_a_hundredth(tmp_path):
+    network = lively_network("resnet18")
+    images, _ = slices(32, seed=2)
+    rounded = save(tmp_path / "m", network).network()
+    with torch.no_grad():
+        before, after = (n(images).softmax(1) for n in (network, rounded))
+    assert before[:, 1].std() > 0.1  # the network looks at its input
+    assert (before - after).abs().max() < 0.01
+
+
+def test_network_is_ready_for_inference_and_a_new_one_each_time(saved):
+    first, second = saved.network(), saved.network()
+    assert not first.training
+    assert {p.dtype for p in first.parameters()} == {torch.float32}
+    with torch.no_grad():
+        first.head.fusion.classify.weight.zero_()
+    assert second.head.fusion.classify.weight.abs().sum() > 0
+    assert saved.network().head.fusion.classify.weight.abs().sum() > 0
+
+
+def test_small_weights_and_omega_come_back_exactly(tmp_path, network):
+    saved = save(tmp_path / "m", network, calibration=None)
+    given, back = network.state_dict(), saved.network().state_dict()
+    assert given.keys() == back.keys()
+    for name, value in given.items():
+        if not is_large(value.numpy()):
+            assert torch.equal(value, back[name]), name
+
+
+def test_training_state_of_the_network_is_left_alone(tmp_path):
+    network = lively_network().half()
+    save(tmp_path / "m", network)
+    assert {p.dtype for p in network.parameters()} == {torch.float16}
+
+
+@pytest.mark.parametrize("settings", [{"classes": 3}, {"fusion": False}, {"fpn": False, "fusion": False}])
+def test_every_kind_of_network_comes_back(tmp_path, settings):
+    network = lively_network(**settings)
+    classes = ("Normal", "CAP", "COVID")[-settings.get("classes", 2) :]
+    parts = {"classes": classes, "positive": len(classes) - 1, "clusters": clusters_for(network, 3)}
+    bundle = save(tmp_path / "m", network, **parts)
+    assert bundle.network().settings == network.settings
+    assert bundle.classes == classes
+    images, _ = slices()
+    with torch.no_grad():
+        assert (bundle.network()(images).softmax(1) - network(images).softmax(1)).abs().max() < 0.02
+
+
+def test_resnet50_takes_at_most_35_megabytes(tmp_path):
+    network = FeCNN("resnet50")
+    bundle = save(tmp_path / "m", network, calibration=None)
+    assert sum(p.stat().st_size for p in bundle.folder.iterdir()) <= 35e6
+
+
+def test_saving_twice_gives_the_same_bytes(saved, network, tmp_path):
+    assert save(tmp_path / "test-model", network).checksum == saved.checksum
+
+
+# 8-bit weights
+
+
+def test_weights_are_rounded_as_worked_out_by_hand():
+    row = np.zeros(64, np.float32)
+    row[:4] = [1.27, -0.635, 0.02, 0.0049]  # scale 0.01: 127, -63.5, 2, 0.49
+    integers, scales = quantize_weight(np.stack([row, 2 * row, 0 * row]))
+    assert scales[:2] == pytest.approx([0.01, 0.02], rel=1e-5)
+    assert integers[0, :4].tolist() in ([127, -63, 2, 0], [127, -64, 2, 0])
+    assert integers[1].tolist() == integers[0].tolist()
+    assert not integers[2].any()
+
+
+def test_rounding_errors_cancel_within_kernels_and_channels():
+    weight = np.random.default_rng(0).normal(size=(32, 64, 3, 3)).astype(np.float32)
+    integers, scales = quantize_weight(weight)
+    error = weight / scales[:, None, None, None] - integers
+    assert abs(error.sum((1, 2, 3))).max() < 0.51
+    clipped = np.abs(integers) == 127
+    assert abs(error[~clipped]).max() <= 1.0
+    plain = weight / scales[:, None, None, None] - np.rint(weight / scales[:, None, None, None])
+    assert abs(error.sum((2, 3))).mean() < 0.7 * abs(plain.sum((2, 3))).mean()
+
+
+def test_scale_gives_up_an_outlier_where_that_lowers_the_error():
+    row = np.random.default_rng(0).uniform(-1, 1, 20000).astype(np.float32)
+    row[0] = 1.3
+    _, scales = quantize_weight(row[None])
+    assert scales[0] < 1.29 / 127
+
+
+def test_shifts_left_by_rounding_are_taken_out_layer_by_layer(network):
+    images, _ = slices(32, seed=5)
+    rounded = lively_network()
+    with torch.no_grad():
+        for parameter in rounded.parameters():
+            if parameter.ndim == 4:
+                parameter += 0.02 * parameter.std()  # what unbalanced rounding does, and more
+    shifted = [mean_maps(n, images) for n in (network, rounded)]
+    correct_means(rounded, network, images)
+    corrected = mean_maps(rounded, images)
+    state = copy_state(rounded)
+    correct_means(rounded, network, images)  # nothing is left to correct
+    assert all(torch.allclose(v, state[k], atol=1e-5) for k, v in rounded.state_dict().items())
+    for exact, before, after in zip(*shifted, corrected, strict=True):
+        assert (after - exact).norm() < 0.4 * (before - exact).norm()
+    assert not [m for m in rounded.modules() if m._forward_hooks or m._forward_pre_hooks]
+
+
+def copy_state(network):
+    return {name: value.clone() for name, value in network.state_dict().items()}
+
+
+def mean_maps(network, images):
+    with torch.no_grad():
+        return [c.mean((0, 2, 3)) for c in network.backbone(images)] + [network(images).mean(0)]
+
+
+def test_only_large_weights_become_integers():
+    arrays = {
+        "conv": np.ones((64, 64, 3, 3), np.float32), "depthwise": np.ones((4096, 1, 3, 3), np.float32),
+        "bias": np.ones(30000, np.float32), "count": np.array(7),
+    }  # fmt: skip
+    stored = quantize(arrays)
+    assert {k: v.dtype.str for k, v in stored.items()} == {
+        "conv": "|i1", "scale/conv": "<f4", "depthwise": "<f4", "bias": "<f4", "count": "<i8",
+    }  # fmt: skip
+    back = dequantize(stored)
+    assert back.keys() == arrays.keys()
+    assert np.allclose(back["conv"], 1.0, atol=1e-6)
+
+
+def test_weights_that_are_not_finite_are_refused(tmp_path):
+    network = lively_network()
+    with torch.no_grad():
+        network.head.fusion.classify.bias[0] = float("nan")
+    with pytest.raises(ValueError, match=r"head\.fusion\.classify\.bias .* finite"):
+        save(tmp_path / "m", network)
+    assert not list(tmp_path.iterdir())
+
+
+# Nothing damaged gets in
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("harm", ["changed", "cut short", "emptied"])
+def test_damaged_file_is_refused(copy, name, harm):
+    content = (copy / name).read_bytes()
+    middle = len(content) // 2
+    changed = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+    (copy / name).write_bytes({"changed": changed, "cut short": content[:middle], "emptied": b""}[harm])
+    with pytest.raises((ValueError, OSError), match="install LesionAnalysis again or choose another"):
+        ModelBundle.load(copy)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_missing_file_is_named(copy, name):
+    (copy / name).unlink()
+    with pytest.raises(FileNotFoundError, match=f"lacks {name}"):
+        ModelBundle.load(copy)
+
+
+def test_missing_folder_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no model folder .*nowhere"):
+        ModelBundle.load(tmp_path / "nowhere")
+
+
+class Harmful:
+    def __reduce__(self):
+        return exec, ("raise SystemExit('this code was run')",)
+
+
+@pytest.mark.parametrize("name", ["weights.npz", "clusters.npz"])
+def test_pickled_objects_are_refused_and_not_run(copy, tmp_path, name):
+    array = np.empty(1, object)
+    array[0] = Harmful()
+    np.savez(tmp_path / "harmful.npz", centers=array)
+    replace_file(copy, name, (tmp_path / "harmful.npz").read_bytes())
+    with pytest.raises(ValueError, match=f"{name} does not hold"):
+        ModelBundle.load(copy)
+
+
+def test_pickle_in_place_of_the_weights_is_refused_and_not_run(copy):
+    import pickle
+
+    replace_file(copy, "weights.npz", pickle.dumps(Harmful()))
+    with pytest.raises(ValueError, match="does not hold"):
+        ModelBundle.load(copy)
+
+
+@pytest.mark.parametrize("name", ["../outside", "/etc/hostname", "a/b", "a\\b", "..", ".hidden", ""])
+def test_files_outside_of_the_folder_are_not_touched(copy, name, monkeypatch):
+    sums = json.loads((copy / "checksums.json").read_text())
+    (copy / "checksums.json").write_text(json.dumps({name: "0" * 64, **sums}))
+    read = []
+    monkeypatch.setattr(model_module, "_read_file", _recording(model_module._read_file, read))
+    with pytest.raises(ValueError, match="outside of the folder"):
+        ModelBundle.load(copy)
+    assert read == ["checksums.json"]
+
+
+def _recording(function, names):
+    def recorder(folder, name):
+        names.append(name)
+        return function(folder, name)
+
+    return recorder
+
+
+def test_files_without_a_checksum_are_not_trusted(copy):
+    (copy / "checksums.json").write_text(json.dumps({"config.json": "0" * 64}))
+    with pytest.raises(ValueError, match="does not list all files"):
+        ModelBundle.load(copy)
+
+
+def test_newer_format_is_refused(copy):
+    change_config(copy, schema=2)
+    with pytest.raises(ValueError, match="format is 2, and this LesionAnalysis reads format 1"):
+        ModelBundle.load(copy)
+
+
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        ({"classes": ["COVID"]}, "classes do not fit"),
+        ({"positive": 2}, "classes do not fit"),
+        ({"temperature": 0}, "temperature is not positive"),
+        ({"temperature": "hot"}, "could not convert"),
+        ({"preprocessing": None}, "should be a table"),
+        ({"title": 3}, "should be a text"),
+    ],
+)
+def test_configuration_that_makes_no_sense_is_refused(copy, changes, words):
+    change_config(copy, **changes)
+    with pytest.raises(ValueError, match=f"{words}.*install"):
+        ModelBundle.load(copy)
+
+
+def test_missing_setting_is_named(copy):
+    config = json.loads((copy / "config.json").read_text())
+    del config["temperature"]
+    replace_file(copy, "config.json", json.dumps(config).encode())
+    with pytest.raises(ValueError, match=r"config\.json lacks 'temperature'"):
+        ModelBundle.load(copy)
+
+
+@pytest.mark.parametrize(
+    "fecnn", [{"backbone": "resnet50", "classes": 2}, {"backbone": "?", "classes": 2}, {"classes": 2, "x": 1}]
+)
+def test_weights_of_another_network_are_refused(copy, fecnn):
+    change_config(copy, fecnn=fecnn)
+    with pytest.raises(ValueError, match="weights and its configuration do not fit.*install"):
+        ModelBundle.load(copy).network()
+
+
+def test_missing_tensor_is_refused(copy, tmp_path):
+    with np.load(copy / "weights.npz") as archive:
+        arrays = {k: archive[k] for k in archive.files if k != "backbone_maps.bn1.weight"}
+    np.savez(tmp_path / "fewer.npz", **arrays)
+    replace_file(copy, "weights.npz", (tmp_path / "fewer.npz").read_bytes())
+    with pytest.raises(ValueError, match="do not fit"):
+        ModelBundle.load(copy).network()
+
+
+def test_unpacked_size_has_a_limit(copy, monkeypatch):
+    monkeypatch.setattr(model_module, "_MAX_BYTES", 1000)
+    with pytest.raises(ValueError, match="does not hold"):
+        ModelBundle.load(copy)
+
+
+# Saving
+
+
+def test_clusters_of_another_network_are_refused(tmp_path, network):
+    other = LesionClusters(2).fit(np.random.default_rng(0).normal(size=(9, 3)))
+    with pytest.raises(ValueError, match="belong to another network"):
+        save(tmp_path / "m", network, clusters=other)
+
+
+def test_existing_folder_is_not_overwritten_unasked(tmp_path, network):
+    save(tmp_path / "m", network)
+    with pytest.raises(FileExistsError, match="exists already"):
+        save(tmp_path / "m", network)
+    assert save(tmp_path / "m", network, title="newer", overwrite=True).title == "newer"
+    assert [p.name for p in tmp_path.iterdir()] == ["m"]
+
+
+def test_overwriting_spares_a_folder_that_is_no_model(tmp_path, network):
+    (tmp_path / "thesis").mkdir()
+    with pytest.raises(FileExistsError):
+        save(tmp_path / "thesis", network, overwrite=True)
+
+
+def test_interrupted_saving_leaves_the_earlier_model(tmp_path, network, monkeypatch):
+    save(tmp_path / "m", network)
+    monkeypatch.setattr(model_module.Path, "rename", _fails_on_new(model_module.Path.rename))
+    with pytest.raises(OSError, match="disk"):
+        save(tmp_path / "m", network, title="newer", overwrite=True)
+    monkeypatch.undo()
+    assert ModelBundle.load(tmp_path / "m").title == "A test model"
+    assert [p.name for p in tmp_path.iterdir()] == ["m"]
+
+
+def _fails_on_new(rename):
+    def failing(self, target):
+        if self.suffix == ".new":
+            raise OSError("disk full")
+        return rename(self, target)
+
+    return failing
+
+
+# The bundled model
+
+
+def test_bundled_model_is_found_by_order_and_id(tmp_path, network, monkeypatch):
+    save(tmp_path / "b" / "one", network)
+    save(tmp_path / "b" / "two", network)
+    monkeypatch.setattr(model_module, "bundled_folders", lambda: [tmp_path / "a", tmp_path / "b"])
+    assert ModelBundle.bundled().id == "two"
+    assert ModelBundle.bundled("one").id == "one"
+    with pytest.raises(FileNotFoundError, match="no model 'three'.*choose another"):
+        ModelBundle.bundled("three")
+    shutil.copytree(tmp_path / "b" / "one", tmp_path / "a" / "one")
+    assert ModelBundle.bundled().folder.parent == tmp_path / "a"
+
+
+def test_without_a_bundled_model_the_error_says_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setattr(model_module, "bundled_folders", lambda: [tmp_path])
+    with pytest.raises(FileNotFoundError, match="comes with no model here: install"):
+        ModelBundle.bundled()
+
+
+def test_bundled_models_are_looked_for_in_source_wheel_and_slicer():
+    source, wheel, slicer = bundled_folders()
+    assert (source.parts[-2:], wheel.parts[-2:]) == (("Resources", "Models"), ("LesionAnalysisLib", "Models"))
+    assert source.parent.parent == slicer.parent.parent.parent
