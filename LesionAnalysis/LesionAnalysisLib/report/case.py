@@ -1,0 +1,135 @@
+"""One case folder, all or nothing: everything is written into a hidden sibling, then renamed.
+
+Nothing that is not ours is ever deleted: an existing folder is replaced only on request, and only when it
+holds no files but those of an analysis (a user may choose as output the very folder that holds the inputs).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import numpy as np
+
+from ..results import Analysis
+from ..volume.files import printable
+from .html import write_html
+from .json_csv import write_json, write_lesions_csv, write_slices_csv
+
+SCENE = "scene.mrb"
+FILES = ("analysis.json", "slices.csv", "lesions.csv", "lam.nrrd", SCENE, "report.html")
+_PARTIAL = ".lesion-analysis-partial-"
+_STALE_S = 86_400.0  # what a killed process or a power cut left behind is swept away after a day
+
+
+def case_files(scene: bool = True) -> tuple[str, ...]:
+    """Names of the files of a complete case, with or without the scene."""
+    return FILES if scene else tuple(name for name in FILES if name != SCENE)
+
+
+def foreign_files(folder: Path) -> list[str]:
+    """Names in ``folder`` that no analysis wrote (desktop litter such as ``.DS_Store`` does not count)."""
+    litter = {".DS_Store", "Thumbs.db", "desktop.ini"}
+    return sorted(entry.name for entry in folder.iterdir() if entry.name not in {*FILES, *litter})
+
+
+def write_case(analysis: Analysis, folder: str | Path, scene: bool = True, overwrite: bool = False) -> Path:
+    """Write all files of a case; ``folder`` appears only when it is complete.
+
+    scene: also ``scene.mrb``, which needs the MRML classes (inside Slicer, or from ``slicer-core``).
+    overwrite: replace an earlier analysis in ``folder``.
+    Returns the folder. Raises FileExistsError when ``folder`` exists and may not be replaced, OSError when it
+    cannot be written, and what ``scene.write_mrb`` raises; then nothing of this case is left behind.
+    """
+    folder = Path(folder)
+    check_target(folder, overwrite)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with _partial_folder(folder.parent) as partial:
+        write_json(analysis, partial / "analysis.json")
+        write_slices_csv(analysis, partial / "slices.csv")
+        write_lesions_csv(analysis, partial / "lesions.csv")
+        write_volume(analysis.lam, analysis.ct.ijk_to_ras, partial / "lam.nrrd")
+        write_html(analysis, partial / "report.html")
+        if scene:
+            from ..scene import write_mrb
+
+            write_mrb(analysis, partial / SCENE)
+        _move_into_place(partial, folder)
+    return folder
+
+
+def write_volume(array: np.ndarray, ijk_to_ras: np.ndarray, path: str | Path) -> None:
+    """Write a (K, J, I) array with its whole IJK-to-RAS matrix, compressed; the format is the suffix's.
+
+    ITK counts in LPS: the first two rows change sign. Directions may be oblique, flipped or, after a gantry
+    tilt, sheared. Raises OSError.
+    """
+    import SimpleITK as sitk
+
+    lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ np.asarray(ijk_to_ras, dtype=np.float64)
+    spacing = np.linalg.norm(lps[:3, :3], axis=0)
+    image = sitk.GetImageFromArray(np.ascontiguousarray(array))
+    image.SetSpacing(spacing.tolist())
+    image.SetOrigin(lps[:3, 3].tolist())
+    image.SetDirection((lps[:3, :3] / spacing).ravel().tolist())
+    path = Path(path)
+    if printable(str(path)) != str(path):  # ITK would end the whole process
+        raise OSError(f"The path of {path.name} is not valid Unicode: choose another output folder.")
+    try:
+        sitk.WriteImage(image, str(path), useCompression=True)
+    except RuntimeError as error:
+        raise OSError(f"{path.name} could not be written: is the disk full or read-only?") from error
+
+
+def check_target(folder: Path, overwrite: bool) -> None:
+    """Raise FileExistsError, with a sentence, where a case may not be written to ``folder``."""
+    if not os.path.lexists(folder):
+        return
+    if not folder.is_dir() or folder.is_symlink():
+        raise FileExistsError(f"{folder} exists and is not a folder: choose another output folder.")
+    if not any(folder.iterdir()):
+        return
+    others = foreign_files(folder)
+    if others:
+        raise FileExistsError(
+            f"The folder {folder} holds files that are not of an analysis (such as {others[0]}): "
+            "choose another output folder or move them."
+        )
+    if not overwrite:
+        raise FileExistsError(f"The folder {folder} already holds an analysis: overwrite it explicitly.")
+
+
+@contextmanager
+def _partial_folder(parent: Path) -> Iterator[Path]:
+    """A new hidden folder that is gone afterwards, whatever happens (also on Ctrl-C)."""
+    for old in parent.glob(f"{_PARTIAL}*"):
+        with suppress(OSError):
+            if time.time() - old.stat().st_mtime > _STALE_S:
+                shutil.rmtree(old)
+    # mkdir rather than tempfile.mkdtemp: the case folder keeps the permissions that the user's umask gives.
+    partial = parent / f"{_PARTIAL}{uuid.uuid4().hex[:12]}"
+    try:
+        partial.mkdir()
+        yield partial
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _move_into_place(partial: Path, folder: Path) -> None:
+    """Rename ``partial`` to ``folder``; an earlier one steps aside first and comes back if that fails."""
+    if not folder.exists():
+        partial.rename(folder)
+        return
+    aside = partial.with_name(f"{partial.name}-old")
+    folder.rename(aside)
+    try:
+        partial.rename(folder)
+    except BaseException:
+        aside.rename(folder)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)

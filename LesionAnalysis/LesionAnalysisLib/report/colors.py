@@ -1,0 +1,19 @@
+"""Colors of the report: Jet for the lesion activation map, one color per cluster."""
+
+from __future__ import annotations
+
+import numpy as np
+
+# Neighbors differ in lightness, too, so that readers with a color vision deficiency can tell them apart.
+_CLUSTERS = ("#ff9f1c", "#f06ce0", "#3ecbf5", "#b8ec51", "#c9a3ff", "#ffffff")
+
+
+def cluster_color(number: int) -> str:
+    """Color of cluster 1, 2, ... as ``#rrggbb``; after the sixth they repeat."""
+    return _CLUSTERS[(number - 1) % len(_CLUSTERS)]
+
+
+def jet(values: np.ndarray) -> np.ndarray:
+    """Jet, as in figure 5 of the paper: 0..1 of any shape (...) -> (..., 3) float, 0..255."""
+    steps = 4 * np.asarray(values, dtype=np.float64)[..., None] - np.array([3.0, 2.0, 1.0])
+    return 255 * np.clip(1.5 - np.abs(steps), 0, 1)

@@ -1,0 +1,73 @@
+"""``scene.mrb``: a scene of its own with one analysis, in a file that Slicer opens with everything shown."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import uuid
+import zipfile
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from ..results import Analysis
+from .mrml import slicer
+from .nodes import add_to_scene
+from .views import make_views
+
+_PACKED = (".nrrd", ".gz", ".png")  # compressed already: packing them again only costs time
+
+
+def write_mrb(analysis: Analysis, path: str | Path) -> Path:
+    """Write the CT and all results as ``path``; the file appears only when it is complete. Returns ``path``.
+
+    The scene is a private one: inside Slicer, the user's scene stays as it is. Raises OSError.
+    """
+    path = Path(path)
+    scene = slicer.vtkMRMLScene()
+    _furnish(scene)
+    nodes = add_to_scene(analysis, scene)
+    make_views(nodes, analysis.lesions[0].peak_ras_mm if analysis.lesions else None)
+    partial = path.with_name(f".{path.name}-{uuid.uuid4().hex[:12]}")
+    try:
+        # The folder's name has no letters beyond ASCII, whatever the output folder is called: MRML's writers
+        # for images do not understand others on every system.
+        with tempfile.TemporaryDirectory(prefix="lesion-analysis-") as folder:
+            bundle = Path(folder) / "scene"
+            bundle.mkdir()
+            _save(scene, bundle)
+            _zip(bundle, partial)
+        os.replace(partial, path)
+    finally:
+        with suppress(FileNotFoundError):
+            partial.unlink()
+        scene.Clear(True)
+    return path
+
+
+def _furnish(scene: Any) -> None:
+    """What every Slicer scene has and no file contains: gray for volumes, and the units of markups."""
+    gray = slicer.vtkMRMLColorTableNode()
+    gray.SetTypeToGrey()
+    gray.SetName(gray.GetTypeAsString())
+    gray.SetSingletonTag(gray.GetTypeAsString())
+    for node in (gray, slicer.vtkMRMLSelectionNode()):
+        node.SetSaveWithScene(False)
+        scene.AddNode(node)
+
+
+def _save(scene: Any, folder: Path) -> None:
+    messages = slicer.vtkMRMLMessageCollection()
+    saved = scene.SaveSceneToSlicerDataBundleDirectory(str(folder), None, messages)
+    if not saved or not (folder / f"{folder.name}.mrml").is_file():
+        reason = messages.GetAllMessagesAsString().strip().splitlines()
+        raise OSError(f"The scene could not be written: {reason[0] if reason else 'is the disk full?'}")
+
+
+def _zip(folder: Path, path: Path) -> None:
+    """Pack ``folder`` under its own name, as Slicer's bundles are."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as bundle:
+        for file in sorted(folder.rglob("*")):
+            if file.is_file():
+                packed = zipfile.ZIP_STORED if file.suffix in _PACKED else zipfile.ZIP_DEFLATED
+                bundle.write(file, file.relative_to(folder.parent).as_posix(), packed)

@@ -1,0 +1,123 @@
+"""Lesions as markups: a box around each, and a point with the cluster's number at each peak."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from ..report.colors import cluster_color
+from ..results import Analysis, Box, Lesion
+from .colors import rgb
+from .mrml import ijk_to_ras, vtk, vtk_matrix
+from .ownership import Workshop
+
+LESION = "LesionAnalysis.Lesion"  # attributes of a box: the id of its lesion
+CLUSTER = "LesionAnalysis.Cluster"  # and the number of its cluster
+MAX_BOXES = 100  # more than this make Slicer's views slow
+
+
+def strongest(lesions: Sequence[Lesion], count: int) -> tuple[Lesion, ...]:
+    """The ``count`` lesions of largest volume (area for pictures, which have none), in their own order."""
+
+    def extent(lesion: Lesion) -> float:
+        if lesion.volume_ml is not None:
+            return lesion.volume_ml
+        return sum(part.area_mm2 for part in lesion.slice_lesions)
+
+    kept = sorted(lesions, key=extent, reverse=True)[:count]
+    return tuple(sorted(kept, key=lambda lesion: lesion.id))
+
+
+def make_boxes(workshop: Workshop, lesions: Sequence[Lesion]) -> dict[int, Any]:
+    """One locked box per lesion along the axes of the CT's grid; lesion id -> node."""
+    matrix = ijk_to_ras(workshop.ct)
+    return {lesion.id: _make_box(workshop, lesion, matrix) for lesion in lesions}
+
+
+def place_box(box_ijk: Box, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where a box of the grid lies in RAS: (4, 4) object-to-node matrix with the center; three sizes in mm.
+
+    A ROI has three perpendicular axes. They are the grid's own, or the nearest to them where a tilted gantry
+    has sheared the grid; then the ROI holds all of the box.
+    """
+    directions = matrix[:3, :3] / np.linalg.norm(matrix[:3, :3], axis=0)
+    left, _, right = np.linalg.svd(directions)
+    axes = left @ right
+    if np.linalg.det(axes) < 0:
+        axes[:, 2] *= -1
+    corners = np.array([(*corner, 1.0) for corner in product(*zip(*box_ijk, strict=True))])
+    along = (corners @ matrix.T)[:, :3] @ axes  # (8, 3): the corners along the three axes
+    low, high = along.min(axis=0), along.max(axis=0)
+    placement = np.eye(4)
+    placement[:3, :3] = axes
+    placement[:3, 3] = axes @ ((low + high) / 2)
+    return placement, high - low
+
+
+def _make_box(workshop: Workshop, lesion: Lesion, matrix: np.ndarray) -> Any:
+    box = workshop.new_node("vtkMRMLMarkupsROINode", "box", lesion.label)
+    box.SetAttribute(LESION, str(lesion.id))
+    box.SetAttribute(CLUSTER, str(lesion.cluster))
+    box.SetAndObserveTransformNodeID(workshop.ct.GetTransformNodeID())
+    placement, size = place_box(lesion.box_ijk, matrix)
+    box.SetSize(*map(float, size))
+    box.GetObjectToNodeMatrix().DeepCopy(vtk_matrix(placement))
+    box.SetLocked(True)
+    box.CreateDefaultDisplayNodes()
+    display = box.GetDisplayNode()
+    display.SetHandlesInteractive(False)
+    display.SetFillVisibility(False)
+    display.SetPropertiesLabelVisibility(True)
+    display.SetTextScale(3.0)
+    display.SetGlyphScale(0.5)
+    _paint(display, rgb(cluster_color(lesion.cluster)))
+    box.SetNthControlPointDescription(0, describe(lesion))
+    restore_description(box)
+    return box
+
+
+def restore_description(box: Any) -> None:
+    """MRML empties the description of a box as it measures it (on loading, too): its center keeps a copy."""
+    box.SetDescription(box.GetNthControlPointDescription(0))
+
+
+def describe(lesion: Lesion) -> str:
+    """One line for the tool tip of a box."""
+    where = f"slice {lesion.first_slice}"
+    if lesion.last_slice != lesion.first_slice:
+        where = f"slices {lesion.first_slice} to {lesion.last_slice}"
+    words = [where, f"cluster {lesion.cluster} ({lesion.cluster_name})", f"score {lesion.score:.2f}"]
+    if lesion.volume_ml is not None:
+        words.append(f"{lesion.volume_ml:.1f} ml")
+    if lesion.mean_hu is not None:
+        words.append(f"{lesion.mean_hu:.0f} HU")
+    return ", ".join(words)
+
+
+def make_peaks(workshop: Workshop, analysis: Analysis) -> Any:
+    """One locked list of points, labeled with the cluster's number as in figure 10 of the paper."""
+    ct = workshop.ct
+    peaks = workshop.node("vtkMRMLMarkupsFiducialNode", "peaks", f"{ct.GetName()} peaks")
+    peaks.SetAndObserveTransformNodeID(ct.GetTransformNodeID())
+    peaks.RemoveAllControlPoints()
+    for lesion in analysis.lesions:
+        index = peaks.AddControlPoint(vtk.vtkVector3d(*lesion.peak_ras_mm), str(lesion.cluster))
+        peaks.SetNthControlPointDescription(index, lesion.label)
+    peaks.SetLocked(True)
+    peaks.CreateDefaultDisplayNodes()
+    display = peaks.GetDisplayNode()
+    display.SetHandlesInteractive(False)
+    display.SetGlyphTypeFromString("CrossDot2D")
+    display.SetGlyphScale(3.0)
+    display.SetTextScale(3.0)
+    _paint(display, (1.0, 1.0, 1.0))
+    return peaks
+
+
+def _paint(display: Any, color: tuple[float, float, float]) -> None:
+    """Markups have one color for points that are selected and one for the others."""
+    display.SetColor(*color)
+    display.SetSelectedColor(*color)

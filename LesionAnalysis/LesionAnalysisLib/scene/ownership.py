@@ -1,0 +1,178 @@
+"""Whose node is it? How results are marked, found again, replaced and removed.
+
+A result carries the attribute ``LesionAnalysis.Role`` and refers to its CT by node reference. It also refers
+to itself: MRML keeps references right when a scene is saved, loaded and merged, but a copy that the user
+makes of a result (to edit it, say) still refers to the original. So no later run touches the user's copy.
+
+Results stay out of Slicer's undo: an undone step of the user never takes half of an analysis with it.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from typing import Any
+
+from .mrml import all_nodes, vtk
+
+ROLE = "LesionAnalysis.Role"
+CT_REFERENCE = "LesionAnalysis.CT"
+SELF_REFERENCE = "LesionAnalysis.Self"
+_KEY = "LesionAnalysis.Key"  # the same on the folder and on its nodes, wherever the user moves them
+_FOLDER = "folder"
+
+# Plugins of Slicer's data tree. In Slicer they claim their items; without its windows nobody names them.
+_PLUGINS = {
+    "vtkMRMLScalarVolumeNode": "Volumes",
+    "vtkMRMLMarkupsROINode": "Markups",
+    "vtkMRMLMarkupsFiducialNode": "Markups",
+    "vtkMRMLTableNode": "Tables",
+    "vtkMRMLPlotChartNode": "Plots",
+    "vtkMRMLPlotSeriesNode": "Plots",
+    "vtkMRMLTextNode": "Texts",
+}
+
+
+def role_of(node: Any) -> str | None:
+    """Role of a result; None for every other node, and for the user's copy of a result."""
+    if node.GetNodeReferenceID(SELF_REFERENCE) != node.GetID():
+        return None
+    return node.GetAttribute(ROLE)
+
+
+def mark(node: Any, role: str) -> None:
+    """Make ``node`` ours, so that ``role_of`` knows it again."""
+    node.SetAttribute(ROLE, role)
+    node.SetNodeReferenceID(SELF_REFERENCE, node.GetID())
+    node.SetUndoEnabled(False)
+
+
+def own_nodes(scene: Any, ct: Any) -> list[Any]:
+    """All results of ``ct``, in the scene's order."""
+    return [
+        node
+        for node in all_nodes(scene)
+        if node.GetNodeReferenceID(CT_REFERENCE) == ct.GetID() and role_of(node) is not None
+    ]
+
+
+class Workshop:
+    """Makes or reuses the results of one CT; what this run does not ask for again is removed at the end.
+
+    A result of which there is one per CT keeps its node, so that whatever shows it (slice views, a chart
+    view, a selector of another module) goes on showing it after a second run.
+    """
+
+    def __init__(self, scene: Any, ct: Any):
+        self.scene, self.ct = scene, ct
+        self._old = own_nodes(scene, ct)
+        self._made: list[Any] = []
+        self._key = next((node.GetAttribute(_KEY) for node in self._old), None) or uuid.uuid4().hex
+
+    def node(self, class_name: str, role: str, name: str) -> Any:
+        """The only result with this role: the node of an earlier run, or a new one."""
+        for old in self._old:
+            if old.IsA(class_name) and role_of(old) == role:
+                self._old.remove(old)
+                old.SetName(name)
+                self._made.append(old)
+                return old
+        return self.new_node(class_name, role, name)
+
+    def new_node(self, class_name: str, role: str, name: str) -> Any:
+        """One more result."""
+        node = self.scene.AddNewNodeByClass(class_name, name)
+        mark(node, role)
+        node.SetNodeReferenceID(CT_REFERENCE, self.ct.GetID())
+        node.SetAttribute(_KEY, self._key)
+        self._made.append(node)
+        return node
+
+    def finish(self, folder_name: str) -> int:
+        """Remove what is out of date and put the rest into one folder; returns the folder's item id."""
+        remove_nodes(self.scene, self._old)
+        # The legend is a display node: it belongs to its volume, not into the tree.
+        items = [node for node in self._made if not node.IsA("vtkMRMLDisplayNode")]
+        return _fill_folder(self.scene, self.ct, items, folder_name, self._key)
+
+
+def find_folder(scene: Any, ct: Any) -> int:
+    """Item of the data tree that holds the results of ``ct``; 0 where there is none."""
+    keys = {node.GetAttribute(_KEY) for node in own_nodes(scene, ct)}
+    return _folder_with_key(scene, keys)
+
+
+def remove_results(scene: Any, ct: Any) -> None:
+    """Remove all results of ``ct``, and their folder unless the user keeps something in it."""
+    folder = find_folder(scene, ct)
+    remove_nodes(scene, own_nodes(scene, ct))
+    tree = scene.GetSubjectHierarchyNode()
+    if folder and not _children(tree, folder):
+        tree.RemoveItem(folder, False, False)
+
+
+def remove_nodes(scene: Any, nodes: Iterable[Any]) -> None:
+    """Remove nodes together with the display and storage nodes that then belong to nobody."""
+    nodes = [node for node in nodes if scene.IsNodePresent(node)]
+    tree = scene.GetSubjectHierarchyNode()
+    parts = []
+    for node in nodes:
+        parts += _parts(node)
+        item = tree.GetItemByDataNode(node)
+        if item:
+            tree.RemoveItem(item, False, False)
+        scene.RemoveNode(node)
+    if parts:
+        used = {part.GetID() for node in all_nodes(scene) for part in _parts(node)}
+        for part in parts:
+            if scene.IsNodePresent(part) and part.GetID() not in used:
+                scene.RemoveNode(part)
+
+
+def _parts(node: Any) -> list[Any]:
+    """Display and storage nodes of a node."""
+    parts = []
+    if node.IsA("vtkMRMLDisplayableNode"):
+        parts += [node.GetNthDisplayNode(index) for index in range(node.GetNumberOfDisplayNodes())]
+    if node.IsA("vtkMRMLStorableNode"):
+        parts += [node.GetNthStorageNode(index) for index in range(node.GetNumberOfStorageNodes())]
+    return [part for part in parts if part is not None]
+
+
+def _fill_folder(scene: Any, ct: Any, nodes: Iterable[Any], name: str, key: str) -> int:
+    """One folder under the CT's study (or beside the CT) with all nodes in it."""
+    tree = scene.GetSubjectHierarchyNode()
+    folder = _folder_with_key(scene, {key})
+    if not folder:
+        ct_item = tree.GetItemByDataNode(ct) or _add_item(tree, tree.GetSceneItemID(), ct)
+        folder = tree.CreateFolderItem(tree.GetItemParent(ct_item), name)
+        if not tree.GetItemOwnerPluginName(folder):
+            tree.SetItemOwnerPluginName(folder, "Folder")
+        tree.SetItemAttribute(folder, ROLE, _FOLDER)
+        tree.SetItemAttribute(folder, _KEY, key)
+    tree.SetItemName(folder, name)
+    for node in nodes:
+        _add_item(tree, folder, node)
+    return folder
+
+
+def _add_item(tree: Any, parent: int, node: Any) -> int:
+    """Put a node under ``parent``, whether or not the tree already has it elsewhere."""
+    item = tree.CreateItem(parent, node)
+    if not tree.GetItemOwnerPluginName(item):
+        tree.SetItemOwnerPluginName(item, _PLUGINS.get(node.GetClassName(), "Default"))
+    return item
+
+
+def _folder_with_key(scene: Any, keys: set[str | None]) -> int:
+    tree = scene.GetSubjectHierarchyNode()
+    for item in _children(tree, tree.GetSceneItemID(), recursive=True):
+        if tree.GetItemAttribute(item, ROLE) == _FOLDER and tree.GetItemAttribute(item, _KEY) in keys:
+            return item
+    return 0
+
+
+def _children(tree: Any, item: int, recursive: bool = False) -> list[int]:
+    ids = vtk.vtkIdList()
+    tree.GetItemChildren(item, ids, recursive)
+    return [ids.GetId(index) for index in range(ids.GetNumberOfIds())]

@@ -1,0 +1,119 @@
+"""The CT and, on the same grid, the lesion activation map with its colors and legend."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..results import Analysis
+from .colors import color_map
+from .mrml import all_nodes, ijk_to_ras, set_voxels, slicer, voxels, vtk_matrix
+from .ownership import Workshop, mark, role_of
+
+LUNG_WINDOW = (1500.0, -600.0)  # width and level in HU
+PICTURE_WINDOW = (255.0, 127.0)  # of 8-bit gray values
+_CT = "ct"
+
+
+def find_ct(scene: Any, analysis: Analysis) -> Any:
+    """The volume node that an earlier run made from the same CT; None where there is none."""
+    for node in all_nodes(scene):
+        if role_of(node) == _CT and node.GetName() == analysis.name and _shows(node, analysis.ct):
+            return node
+    return None
+
+
+def make_ct(scene: Any, analysis: Analysis) -> Any:
+    """A volume node with the CT of the analysis, in a lung window (pictures: in their full range of gray)."""
+    ct = analysis.ct
+    node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", analysis.name)
+    mark(node, _CT)
+    node.SetIJKToRASMatrix(vtk_matrix(ct.ijk_to_ras))
+    set_voxels(node, ct.array)
+    if analysis.calibrated:
+        _name_hounsfield_units(node)
+    node.CreateDefaultDisplayNodes()
+    display = node.GetDisplayNode()
+    display.SetAutoWindowLevel(False)
+    display.SetWindowLevel(*(LUNG_WINDOW if analysis.calibrated else PICTURE_WINDOW))
+    return node
+
+
+def check_ct(node: Any, analysis: Analysis) -> None:
+    """Raise ValueError unless ``node`` is (still) the volume that was analyzed; None: one is to be made."""
+    if node is None:
+        if analysis.ct is None:
+            raise ValueError("The analysis was read back without its CT: say which volume node shows it.")
+        return
+    image = node.GetImageData()
+    grid = image.GetDimensions()[::-1] if image is not None else None
+    moved = analysis.ct is not None and not np.allclose(ijk_to_ras(node), analysis.ct.ijk_to_ras, atol=1e-3)
+    if grid != analysis.lam.shape or moved:
+        raise ValueError(f"{node.GetName()} is not the volume that was analyzed: analyze it again.")
+
+
+def make_lam(workshop: Workshop, analysis: Analysis, map_name: str) -> tuple[Any, Any, Any]:
+    """The LAM as a volume of percent, its color table and its legend; 0 percent is transparent."""
+    ct = workshop.ct
+    colors = _color_table(workshop, f"{ct.GetName()} LAM colors", map_name)
+    node = workshop.node("vtkMRMLScalarVolumeNode", "lam", f"{ct.GetName()} LAM")
+    node.SetDescription("Lesion activation map in percent: where the network saw what made it say positive.")
+    node.CopyOrientation(ct)
+    node.SetAndObserveTransformNodeID(ct.GetTransformNodeID())
+    set_voxels(node, analysis.lam.astype(np.uint8, copy=False))
+    node.CreateDefaultDisplayNodes()
+    display = node.GetDisplayNode()
+    display.SetAndObserveColorNodeID(colors.GetID())
+    display.SetAutoWindowLevel(False)
+    display.SetWindowLevelMinMax(0, 100)
+    display.SetAutoThreshold(False)
+    display.SetThreshold(1, 100)
+    display.SetApplyThreshold(True)
+    return node, colors, _legend(workshop, node, display)
+
+
+def _shows(node: Any, ct: Any) -> bool:
+    array = voxels(node)
+    same_place = np.allclose(ijk_to_ras(node), ct.ijk_to_ras, atol=1e-3)
+    return same_place and array is not None and np.array_equal(array, ct.array)
+
+
+def _name_hounsfield_units(node: Any) -> None:
+    """Say in DICOM's words that the values are HU: Slicer shows the unit, and exports it."""
+    for name, code, scheme, meaning in (
+        ("Quantity", "112031", "DCM", "Attenuation Coefficient"),
+        ("Units", "[hnsf'U]", "UCUM", "Hounsfield unit"),
+    ):
+        entry = slicer.vtkCodedEntry()
+        entry.SetValueSchemeMeaning(code, scheme, meaning)
+        getattr(node, f"SetVoxelValue{name}")(entry)
+
+
+def _color_table(workshop: Workshop, name: str, map_name: str) -> Any:
+    """An own color table: Slicer saves it with the scene only because it is not hidden from editors."""
+    table = color_map(map_name)
+    node = workshop.node("vtkMRMLColorTableNode", "colors", name)
+    node.SetHideFromEditors(False)
+    node.SetTypeToUser()
+    node.SetDescription(map_name)
+    node.SetNumberOfColors(len(table))
+    for index, (red, green, blue) in enumerate(table):
+        percent = 100 * index / (len(table) - 1)
+        node.SetColor(index, f"{percent:.1f} %", float(red), float(green), float(blue), 1.0)
+    node.GetLookupTable().SetTableRange(0, len(table) - 1)
+    return node
+
+
+def _legend(workshop: Workshop, node: Any, display: Any) -> Any:
+    legend = workshop.node("vtkMRMLColorLegendDisplayNode", "legend", f"{node.GetName()} legend")
+    legend.SetTitleText("LAM (%)")
+    legend.SetLabelFormat("%.0f")
+    legend.SetSize(0.08, 0.35)
+    legend.SetNumberOfLabels(5)
+    legend.SetUseColorNamesForLabels(False)
+    legend.SetVisibility3D(False)
+    legend.SetAndObservePrimaryDisplayNode(display)
+    if not any(node.GetNthDisplayNodeID(i) == legend.GetID() for i in range(node.GetNumberOfDisplayNodes())):
+        node.AddAndObserveDisplayNodeID(legend.GetID())
+    return legend

@@ -1,0 +1,504 @@
+"""The report: JSON, tables, the LAM volume, the HTML page, and case folders that are whole or not there."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+import os
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from helpers_report import canonical_matrix, make_analysis, oblique_matrix
+from LesionAnalysisLib.report import (
+    FILES,
+    Summary,
+    case_files,
+    pictures,
+    probability_words,
+    to_json,
+    write_case,
+)
+from LesionAnalysisLib.report.chart import probability_chart
+from LesionAnalysisLib.report.colors import cluster_color, jet
+from LesionAnalysisLib.report.html import report_html
+from LesionAnalysisLib.report.json_csv import plain
+from LesionAnalysisLib.report.markdown import to_html
+from LesionAnalysisLib.report.words import positive_class
+from LesionAnalysisLib.results import RESEARCH_NOTICE
+from PIL import Image
+
+
+@pytest.fixture(scope="module")
+def analysis():
+    return make_analysis()
+
+
+# --- JSON and tables -------------------------------------------------------------------------------------
+
+
+def test_json_has_every_fixed_name(analysis):
+    data = to_json(analysis)
+    assert data["schema"] == 1
+    assert {
+        "input",
+        "model",
+        "config",
+        "device",
+        "timing_s",
+        "summary",
+        "slices",
+        "lesions",
+        "warnings",
+    } <= set(data)
+    assert {"id", "checksum"} <= set(data["model"])
+    names = "probability diagnosis positive_slices lung_slices total_slices lesion_count lesions_by_cluster"
+    assert set(names.split()) <= set(data["summary"])
+    names = "index position_mm lung probability diagnosis lesions"
+    assert set(names.split()) <= set(data["slices"][0])
+    names = "id cluster cluster_name score peak_ras_mm box_ras_mm first_slice last_slice"
+    names += " mean_hu volume_ml slice_lesions"
+    assert set(names.split()) <= set(data["lesions"][0])
+    assert set(data["lesions"][0]["box_ras_mm"]) == {"min", "max"}
+
+
+def test_json_is_strict_and_survives_a_round_trip(analysis):
+    data = to_json(analysis)
+    assert json.loads(json.dumps(data, allow_nan=False)) == data
+
+
+def test_json_says_null_where_a_number_is_missing():
+    slices = (dataclasses.replace(make_analysis().slices[3], probability=float("nan")),)
+    data = to_json(dataclasses.replace(make_analysis(), slices=slices, timing_s={"a": np.float32("inf")}))
+    assert data["slices"][0]["probability"] is None and data["timing_s"]["a"] is None
+
+
+def test_plain_turns_numpy_into_python():
+    value = plain({1: np.float32(0.1), "a": np.arange(2), "b": (np.bool_(True), np.int64(7), None)})
+    assert value == {"1": 0.1, "a": [0, 1], "b": [True, 7, None]}
+    assert type(value["b"][0]) is bool and type(value["b"][1]) is int
+
+
+def test_slices_name_the_3d_lesion_of_each_of_their_lesions(analysis):
+    data = to_json(analysis)
+    assert [part["lesion"] for part in data["slices"][13]["lesions"]] == [1, 2]
+    assert sum(len(one["lesions"]) for one in data["slices"]) == sum(
+        len(one["slice_lesions"]) for one in data["lesions"]
+    )
+
+
+def test_tables_have_a_row_per_slice_and_per_lesion(analysis, tmp_path):
+    folder = write_case(analysis, tmp_path / "case", scene=False)
+    with open(folder / "slices.csv", newline="", encoding="utf-8") as stream:
+        slices = list(csv.DictReader(stream))
+    with open(folder / "lesions.csv", newline="", encoding="utf-8") as stream:
+        lesions = list(csv.DictReader(stream))
+    assert len(slices) == 24 and len(lesions) == 3
+    assert slices[0]["probability"] == "" and slices[0]["lung"] == "0"
+    assert slices[13]["lesion_ids"] == "1 2" and slices[13]["positive"] == "1"
+    assert lesions[1]["kind"] == "consolidation" and lesions[1]["name"] == "L02 consolidation 0.80"
+    assert float(lesions[0]["peak_r_mm"]) == pytest.approx(analysis.lesions[0].peak_ras_mm[0])
+
+
+def test_pictures_leave_hu_and_volume_empty(tmp_path):
+    data = to_json(make_analysis(calibrated=False))
+    assert data["lesions"][0]["volume_ml"] is None and data["lesions"][0]["mean_hu"] is None
+    assert data["slices"][0]["position_mm"] is None
+
+
+# --- lam.nrrd ----------------------------------------------------------------------------------------------
+
+
+def _sheared():
+    matrix = canonical_matrix()
+    matrix[1, 2] = 2.5  # a gantry tilt: slices shift to the front as they rise
+    return matrix
+
+
+@pytest.mark.parametrize(
+    "matrix",
+    [canonical_matrix(), oblique_matrix(), canonical_matrix() @ np.diag([-1, 1, -1, 1]), _sheared()],
+    ids=["canonical", "oblique", "flipped", "sheared"],
+)
+def test_lam_lies_on_the_grid_of_the_ct_exactly(matrix, tmp_path):
+    analysis = make_analysis(matrix)
+    folder = write_case(analysis, tmp_path / "case", scene=False)
+    image = sitk.ReadImage(str(folder / "lam.nrrd"))
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(image), analysis.lam)
+    assert image.GetPixelID() == sitk.sitkUInt8
+    for ijk in ([0, 0, 0], [63, 0, 0], [0, 63, 0], [0, 0, 23], [12, 34, 5]):
+        lps = np.array(image.TransformContinuousIndexToPhysicalPoint([float(one) for one in ijk]))
+        ras = (matrix @ [*ijk, 1])[:3]
+        np.testing.assert_allclose(lps * [-1, -1, 1], ras, atol=1e-9)
+    assert (folder / "lam.nrrd").stat().st_size < analysis.lam.size / 10  # compressed
+
+
+# --- case folders ------------------------------------------------------------------------------------------
+
+
+def test_a_case_holds_exactly_its_files(analysis, tmp_path):
+    folder = write_case(analysis, tmp_path / "new" / "case", scene=False)
+    assert sorted(path.name for path in folder.iterdir()) == sorted(case_files(scene=False))
+    assert os.listdir(folder.parent) == ["case"]
+
+
+def test_the_scene_is_written_by_the_scene_room(analysis, tmp_path, monkeypatch):
+    scene = pytest.importorskip("LesionAnalysisLib.scene")
+    monkeypatch.setattr(scene, "write_mrb", lambda analysis, path: path.write_bytes(b"scene"))
+    folder = write_case(analysis, tmp_path / "case")
+    assert sorted(path.name for path in folder.iterdir()) == sorted(FILES)
+
+
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt, RuntimeError("no")])
+def test_a_case_that_is_interrupted_leaves_nothing(analysis, tmp_path, monkeypatch, interruption):
+    def stop(*_):
+        raise interruption
+
+    monkeypatch.setattr("LesionAnalysisLib.report.case.write_html", stop)
+    with pytest.raises(type(interruption) if isinstance(interruption, Exception) else interruption):
+        write_case(analysis, tmp_path / "case", scene=False)
+    assert os.listdir(tmp_path) == []
+
+
+def test_an_earlier_case_is_kept_unless_overwritten_and_when_the_new_one_fails(analysis, tmp_path, monkeypatch):
+    folder = write_case(analysis, tmp_path / "case", scene=False)
+    with pytest.raises(FileExistsError, match="already holds"):
+        write_case(analysis, folder, scene=False)
+    write_case(make_analysis(healthy=True), folder, scene=False, overwrite=True)
+    assert json.loads((folder / "analysis.json").read_text("utf-8"))["lesions"] == []
+    monkeypatch.setattr("LesionAnalysisLib.report.case.write_html", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        write_case(analysis, folder, scene=False, overwrite=True)
+    assert json.loads((folder / "analysis.json").read_text("utf-8"))["lesions"] == []
+    assert os.listdir(tmp_path) == ["case"]
+
+
+def test_the_earlier_case_comes_back_when_the_last_rename_fails(analysis, tmp_path, monkeypatch):
+    folder = write_case(analysis, tmp_path / "case", scene=False)
+    rename = type(folder).rename
+
+    def fail_once(self, target):
+        if self.name.startswith(".") and not self.name.endswith("-old"):
+            raise PermissionError("busy")
+        return rename(self, target)
+
+    monkeypatch.setattr(type(folder), "rename", fail_once)
+    with pytest.raises(PermissionError):
+        write_case(analysis, folder, scene=False, overwrite=True)
+    assert (folder / "analysis.json").is_file() and os.listdir(tmp_path) == ["case"]
+
+
+def test_a_folder_with_files_of_the_user_is_never_replaced(analysis, tmp_path):
+    folder = write_case(analysis, tmp_path / "case", scene=False)
+    (folder / "notes.txt").write_text("mine")
+    with pytest.raises(FileExistsError, match=r"notes\.txt"):
+        write_case(analysis, folder, scene=False, overwrite=True)
+    assert (folder / "notes.txt").read_text() == "mine"
+
+
+def test_an_empty_folder_is_used(analysis, tmp_path):
+    (tmp_path / "case").mkdir()
+    assert (write_case(analysis, tmp_path / "case", scene=False) / "report.html").is_file()
+
+
+# --- summary.csv -------------------------------------------------------------------------------------------
+
+
+def test_summary_has_a_row_per_case_and_replaces_what_is_repeated(analysis, tmp_path):
+    summary = Summary(tmp_path / "summary.csv")
+    data = to_json(analysis)
+    summary.failed("b", "b.nii", "b is empty.")
+    summary.done("a", data, 12.34)
+    summary.done("b", data)
+    summary.failed("a", "elsewhere/a.nii", "Another input.")
+    rows = Summary(tmp_path / "summary.csv").rows()
+    assert [(row["case"], row["status"]) for row in rows] == [("b", "done"), ("a", "done"), ("a", "failed")]
+    assert rows[1]["seconds"] == "12.3" and rows[1]["lesions_by_cluster"] == "ground-glass: 2; consolidation: 1"
+    summary.done("a", data)
+    assert [row["case"] for row in summary.rows()] == ["b", "a"]
+    assert os.listdir(tmp_path) == ["summary.csv"]
+
+
+def test_a_foreign_summary_is_refused(tmp_path):
+    (tmp_path / "summary.csv").write_text("name,marks\nx,1\n")
+    with pytest.raises(ValueError, match="not a summary"):
+        Summary(tmp_path / "summary.csv")
+
+
+# --- words -------------------------------------------------------------------------------------------------
+
+
+def test_words_never_speak_of_the_patient():
+    for probability in (None, 0.0, 0.099, 0.1, 0.35, 0.5, 0.65, 0.9, 1.0):
+        words = probability_words(probability)
+        assert "patient" not in words and "disease" not in words
+        assert probability is None or "training examples" in words
+    assert probability_words(0.05) == "Slices do not resemble COVID-19 training examples"
+    assert probability_words(1.0).startswith("Slices strongly resemble")
+
+
+def test_the_positive_class_is_named_in_a_negative_study():
+    assert positive_class(make_analysis(healthy=True)) == "COVID-19"
+    analysis = dataclasses.replace(make_analysis(healthy=True), model={"classes": ("pneumonia", "none"), "positive": 0})
+    assert positive_class(analysis) == "pneumonia"
+
+
+# --- the page ----------------------------------------------------------------------------------------------
+
+
+class _Page(HTMLParser):
+    """Checks that tags nest, and gathers what is referred to."""
+
+    void = {"meta", "img", "br", "hr", "line", "rect"}
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.tags, self.links = [], [], []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.links += [value for name, value in attrs if name in ("src", "href")]
+        assert not any(name.startswith("on") for name, _ in attrs)
+        if tag not in self.void:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        if tag not in self.void:
+            assert self.open.pop() == tag
+
+
+def test_the_page_is_self_contained(analysis):
+    page = _Page(report_html(analysis))
+    assert "script" not in page.tags and "link" not in page.tags
+    assert page.tags.count("img") == 6 and all(link.startswith("data:image/png;base64,") for link in page.links)
+
+
+def test_the_page_says_what_matters(analysis):
+    text = report_html(dataclasses.replace(analysis, warnings=("Thick slices.",)), created="2026-01-02 03:04")
+    assert text.count(RESEARCH_NOTICE) == 2
+    for part in (
+        "0.93",
+        "Slices strongly resemble COVID-19",
+        "Thick slices.",
+        "2026-01-02 03:04",
+        "A toy model",
+    ):
+        assert part in text
+    for row in ("L01", "L02", "L03", "156", "partial consolidation", "preprocessing.window_hu"):
+        assert row in text
+
+
+def test_all_text_of_others_is_escaped():
+    evil = "<script>alert(1)</script>\"'&"
+    analysis = make_analysis(name=evil, warnings=(evil,), card=f"# {evil}\n\n| {evil} |\n|---|\n| {evil} |\n\n- {evil}")
+    lesion = dataclasses.replace(analysis.lesions[0], kind=evil, cluster_name=evil)
+    analysis = dataclasses.replace(
+        analysis,
+        lesions=(lesion, *analysis.lesions[1:]),
+        cluster_names={1: evil},
+        config={evil: evil},
+        device=evil,
+        timing_s={evil: 1.0},
+        model={**analysis.model, "title": evil, "license": evil, "classes": (evil,)},
+        summary=dataclasses.replace(analysis.summary, diagnosis=evil),
+        input={**analysis.input, "kind": evil},
+    )
+    text = report_html(analysis)
+    assert "<script" not in text and "alert(1)" in text
+    _Page(text)
+
+
+@pytest.mark.parametrize("kind", ["healthy", "pictures", "oblique", "no lung", "empty"])
+def test_the_page_of_unusual_studies_is_whole(kind):
+    analysis = make_analysis(
+        oblique_matrix() if kind == "oblique" else None,
+        calibrated=kind != "pictures",
+        healthy=kind == "healthy",
+    )
+    if kind in ("no lung", "empty"):
+        slices = [dataclasses.replace(one, lung=False, probability=None, lesions=()) for one in analysis.slices]
+        summary = dataclasses.replace(
+            analysis.summary,
+            probability=None,
+            diagnosis="",
+            positive=False,
+            lung_slices=0,
+            involved_lung_share=None,
+        )
+        slices = slices if kind == "no lung" else []
+        analysis = dataclasses.replace(analysis, summary=summary, slices=tuple(slices), lesions=())
+    page = _Page(report_html(analysis))
+    expected = {"healthy": 3, "no lung": 0, "empty": 0}
+    assert page.tags.count("img") == expected.get(kind, 6)
+
+
+def test_pictures_of_different_size_show_their_own_part():
+    analysis = make_analysis(calibrated=False)
+    shapes = tuple((48, 64) if index % 2 else (64, 56) for index in range(24))
+    ct = dataclasses.replace(analysis.ct, slice_shapes=shapes)
+    drawn = pictures.slice_pictures(dataclasses.replace(analysis, ct=ct, lung_mask=np.zeros_like(analysis.lung_mask)))
+    for picture in drawn:
+        rows, cols = shapes[picture.index]
+        width, height = picture.size[0] - 58, picture.size[1] - 28
+        assert width / height == pytest.approx(cols / rows, rel=0.01)
+
+
+def test_the_chart_marks_positive_slices_and_the_threshold(analysis):
+    svg = probability_chart(analysis)
+    assert svg.count('class="bar positive"') == analysis.summary.positive_slices
+    assert svg.count('class="bar') == analysis.summary.lung_slices
+    assert svg.count('class="lane"') == 3 and "threshold 0.50" in svg and "head" in svg
+    assert "head" not in probability_chart(make_analysis(calibrated=False))
+
+
+# --- pictures of slices --------------------------------------------------------------------------------------
+
+
+def _pixels(picture):
+    return np.asarray(Image.open(io.BytesIO(picture.png)).convert("RGB")).astype(int)
+
+
+def test_the_strongest_slice_of_every_lesion_is_shown(analysis):
+    chosen = pictures.strongest_slices(analysis)
+    assert len(chosen) == 6 and chosen == sorted(chosen)
+    for lesion in analysis.lesions:
+        best = max(lesion.slice_lesions, key=lambda part: part.heat).slice_index
+        assert best in chosen
+    assert pictures.strongest_slices(analysis, 2) == [10, 14]
+
+
+@pytest.mark.parametrize(
+    "matrix", [canonical_matrix(), canonical_matrix() @ np.diag([-1, -1, -1, 1]), oblique_matrix()]
+)
+def test_pictures_show_the_right_side_at_the_left_with_color_only_on_lesions(matrix):
+    analysis = make_analysis(matrix)
+    index = max(analysis.lesions[0].slice_lesions, key=lambda part: part.heat).slice_index
+    picture = next(one for one in pictures.slice_pictures(analysis) if one.index == index)
+    pixels = _pixels(picture)[28:, :-58]
+    colored = np.ptp(pixels, axis=2) > 40
+    center = (matrix @ [31.5, 31.5, 11.5, 1])[0]
+    side = analysis.lesions[0].peak_ras_mm[0] - center  # RAS: the patient's right is positive
+    half = pixels.shape[1] // 2
+    left, right = colored[:, :half].mean(), colored[:, half:].mean()
+    assert (left > 5 * right) if side > 0 else (right > 5 * left)
+
+
+def test_pixels_become_square_in_millimeters():
+    matrix = canonical_matrix(spacing=(2.5, 5.0, 10.0))
+    analysis = make_analysis(matrix)
+    drawn = pictures.slice_pictures(analysis, 1)[0]
+    rows, cols = np.nonzero(analysis.ct.axial().from_volume(analysis.lung_mask).any(axis=0))
+    # The margin is the same number of pixels on each side, so compare the lungs' extent with margin added.
+    margin = 0.06 * max(np.ptp(rows), np.ptp(cols)) + 1
+    expected = (np.ptp(cols) + 1 + 2 * margin) * 2.5 / ((np.ptp(rows) + 1 + 2 * margin) * 5.0)
+    assert (drawn.size[0] - 58) / (drawn.size[1] - 28) == pytest.approx(expected, rel=0.01)
+
+
+def test_the_scale_bar_is_five_centimeters_long(analysis):
+    picture = pictures.slice_pictures(analysis, 1)[0]
+    pixels = _pixels(picture)
+    row = pixels[pixels.shape[0] - 12, : pixels.shape[1] // 2]
+    white = np.flatnonzero((row == 255).all(axis=1))
+    frame = pictures._frame(
+        pictures._extent(analysis.ct.axial().from_volume(analysis.lung_mask).any(axis=0)), (5.0, 5.0, 10.0)
+    )
+    per_mm = frame.width / ((frame.col1 - frame.col0) * 5.0)
+    assert np.ptp(white) == pytest.approx(50 * per_mm, abs=4)
+
+
+def test_boxes_enclose_the_painted_lesion_whatever_the_orientation():
+    for matrix in (canonical_matrix(), oblique_matrix(), canonical_matrix() @ np.diag([-1, -1, 1, 1])):
+        analysis = make_analysis(matrix)
+        view = analysis.ct.axial()
+        labels = view.from_volume(analysis.lesion_labels)[10]
+        (box,) = pictures._boxes(analysis, 10, labels, view.index_to_ras)
+        rows, cols = np.nonzero(labels)
+        edges = (rows.min() - 0.5, cols.min() - 0.5, rows.max() + 0.5, cols.max() + 0.5)
+        assert (box.row0, box.col0, box.row1, box.col1) == pytest.approx(edges, abs=1e-6)
+
+
+def test_labels_of_boxes_do_not_hide_each_other():
+    analysis = make_analysis()
+    twins = tuple(dataclasses.replace(analysis.lesions[0], id=number) for number in range(1, 12))
+    drawn = pictures.slice_pictures(dataclasses.replace(analysis, lesions=twins), 1)
+    assert drawn  # more lesions in one place than labels find room: still a picture
+
+
+def test_jet_runs_from_blue_over_green_to_red():
+    np.testing.assert_allclose(
+        jet(np.array([0, 0.125, 0.375, 0.5, 0.625, 1])) / 255,
+        [[0, 0, 0.5], [0, 0, 1], [0, 1, 1], [0.5, 1, 0.5], [1, 1, 0], [0.5, 0, 0]],
+    )
+    assert len({cluster_color(number) for number in range(1, 7)}) == 6 and cluster_color(7) == cluster_color(1)
+
+
+# --- markdown ------------------------------------------------------------------------------------------------
+
+
+def test_markdown_subset():
+    html = to_html(
+        "# Title\n\nSome **bold**, *soft* and `a < b` text\nthat goes on.\n\n"
+        "| a | b |\n|---|--:|\n| 1 | x \\| y |\n| 2 |\n\n"
+        "- one\n  goes on\n  - deep\n- two\n\n1. first\n2. second\n\n> quoted\n\n---\n```\n<raw>\n```\n"
+    )
+    _Page(html)
+    for part in (
+        "<h3>Title</h3>",
+        "<strong>bold</strong>, <em>soft</em> and <code>a &lt; b</code> text that goes on.",
+        "<th class=num>b</th>",
+        "<td class=num>x | y</td>",
+        "<ul><li>one goes on<ul><li>deep</li></ul></li><li>two</li></ul>",
+        "<ol><li>first</li><li>second</li></ol>",
+        "<blockquote><p>quoted</p></blockquote>",
+        "<hr>",
+        "<pre>&lt;raw&gt;</pre>",
+    ):
+        assert part in html, part
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<img src=x onerror=alert(1)>",
+        "[x](javascript:alert(1))",
+        "![x](http://a/b.png)",
+        "`<b>`",
+        "**<b>**",
+        "| <b>",
+    ],
+)
+def test_markdown_makes_no_tag_of_the_source(text):
+    html = to_html(text)
+    assert not re.search(r"<(img|a|b|script)\b", html)
+
+
+def test_markdown_takes_any_text():
+    for text in (
+        "",
+        "\n\n",
+        "|",
+        "|---|",
+        "- ",
+        "```",
+        "> ",
+        "1.",
+        "****",
+        "a\n|-|\n",
+        "#",
+        "*a",
+        "- a\n\n\n- b\n c",
+    ):
+        _Page(to_html(text))
+
+
+def test_the_number_of_a_cluster_is_not_said_twice():
+    analysis = make_analysis()
+    analysis = dataclasses.replace(analysis, cluster_names={1: "Cluster 1: ground glass", 2: "cluster 2"})
+    text = report_html(analysis)
+    assert "</span>C1 ground glass<" in text and "</span>C2<" in text
