@@ -1,0 +1,170 @@
+"""From the patient's functions to voxels: smooth fields, tubes, lesions and noise, put together slice by slice."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from . import torso
+from .grid import Coarse, Grid
+from .noise import generator, scanner_noise
+from .patient import Patient
+from .shapes import edge
+from .tubes import paint
+
+THREADS = 2
+_BLUR_MM = 1.8  # of the scanner: edges rise over this distance, or over a voxel where voxels are larger
+_BONE_UNIT = 16.0  # steps of a byte per millimetre of depth
+_PLANES = 4  # node planes that are computed at once: small enough for the processor's cache
+_AIR_HU, _FAT_HU, _BLOOD_HU = -985.0, -104.0, 42.0
+_FIELDS = ("skin", "muscle", "lung", "soft", "bone", "couch")
+
+
+@dataclass(frozen=True, eq=False)
+class Scan:
+    """``hu`` (S, R, C) int16, ``lungs`` bool and ``labels`` uint8 (1, 2, ... in the order of the lesions)."""
+
+    hu: np.ndarray
+    lungs: np.ndarray
+    labels: np.ndarray
+
+
+def render(patient: Patient, grid: Grid, diseased: bool, noise_hu: float, threads: int = THREADS) -> Scan:
+    """Sample a patient on a grid. The result does not depend on the number of threads."""
+    coarse = Coarse(grid)
+    blur = max(_BLUR_MM, float(grid.spacing.min()))
+    fields = np.empty((len(_FIELDS), *coarse.nodes), np.float32)
+
+    def compute(first: int) -> None:
+        part = slice(first, first + _PLANES)
+        values = patient.fields(*coarse.points(part))
+        for i, name in enumerate(_FIELDS):
+            fields[i, part] = values[name]
+
+    with ThreadPoolExecutor(threads) as pool:
+        bones = pool.submit(_bones, patient, grid, blur)
+        tubes = pool.submit(_airways_and_vessels, patient, grid, blur)
+        list(pool.map(compute, range(0, coarse.nodes[0], _PLANES)))
+        lesions = _sampled_lesions(patient, grid) if diseased else []
+        renderer = _SliceRenderer(
+            patient, grid, blur, noise_hu, coarse, fields, bones.result(), *tubes.result(), lesions,
+            scan=Scan(*(np.zeros(grid.shape, kind) for kind in (np.int16, bool, np.uint8))),
+        )
+        list(pool.map(renderer.render, range(grid.shape[0])))
+    return renderer.scan
+
+
+def _bones(patient: Patient, grid: Grid, blur: float) -> np.ndarray:
+    """(S, R, C) uint8: depth in thin bones, counted from half the blur outside their surface."""
+    volume = np.zeros(grid.shape, np.uint8)
+    paint(volume, grid, patient.bones, blur, _BONE_UNIT)
+    return volume
+
+
+def _airways_and_vessels(patient: Patient, grid: Grid, blur: float) -> tuple[np.ndarray, np.ndarray]:
+    """(S, R, C) uint8: share of vessels and airway walls, share of airway lumina; 255 is all of a voxel."""
+    solid, air = np.zeros(grid.shape, np.uint8), np.zeros(grid.shape, np.uint8)
+    for tubes in (patient.airways.vessels, patient.airways.walls):
+        radius = tubes.radii.mean(axis=1)
+        # In the middle of a disc of this radius under a Gaussian blur, against what the linear edge would give.
+        seen = 1.0 - np.exp(-0.5 * (radius / (0.42 * blur)) ** 2)
+        paint(solid, grid, tubes, blur, 255.0 / blur, seen / np.minimum(radius / blur + 0.5, 1.0))
+    paint(air, grid, patient.airways.lumina, blur, 255.0 / blur)
+    return solid, air
+
+
+@dataclass(frozen=True, eq=False)
+class _SampledLesion:
+    """A lesion in its box (S, R, C) of the grid."""
+
+    label: int
+    box: tuple[slice, slice, slice]
+    alpha: np.ndarray
+    hu: np.ndarray
+
+
+def _sampled_lesions(patient: Patient, grid: Grid) -> list[_SampledLesion]:
+    found = []
+    for label, lesion in enumerate(patient.lesions, 1):
+        box = grid.box(lesion.center - lesion.reach(), lesion.center + lesion.reach())
+        if all(side.stop > side.start for side in box):
+            s, r, c = (np.arange(side.start, side.stop) for side in box)
+            found.append(_SampledLesion(label, box, *lesion(*grid.points(s[:, None, None], r[:, None], c))))
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class _SliceRenderer:
+    """Puts the slices of a scan together, in any order."""
+
+    patient: Patient
+    grid: Grid
+    blur: float
+    noise_hu: float
+    coarse: Coarse
+    fields: np.ndarray
+    bones: np.ndarray
+    solid: np.ndarray
+    air: np.ndarray
+    lesions: list[_SampledLesion]
+    scan: Scan
+
+    def render(self, s: int) -> None:
+        """Write slice ``s`` into the scan: tissue by tissue, each over what was there before."""
+        field = dict(zip(_FIELDS, self.coarse.slice_fields(self.fields, s), strict=True))
+        body = edge(field["skin"], self.blur)
+        hu = edge(field["muscle"], 2.0)
+        hu *= field["soft"] - _FAT_HU
+        hu += _FAT_HU
+        self._add_bones(hu, field["bone"], s)
+        outside = np.flatnonzero(body < 1)
+        around = torso.couch_hu(field["couch"].ravel()[outside])
+        _cover(hu, outside, 1 - body.ravel()[outside], around)
+        self._add_lungs(hu, field["lung"], s)
+        at = np.flatnonzero(self.solid[s])
+        _cover(hu, at, self.solid[s].ravel()[at] / 255.0, np.maximum(hu.ravel()[at], _BLOOD_HU))
+        at = np.flatnonzero(self.air[s])
+        _cover(hu, at, self.air[s].ravel()[at] / 255.0, _AIR_HU)
+        if self.noise_hu:
+            grain = scanner_noise(generator(self.patient.seed, 1000 + s), *hu.shape)
+            hu += grain * (body * (0.3 * self.noise_hu) + 0.7 * self.noise_hu)
+        np.rint(np.clip(hu, -1024, 3071, out=hu), out=hu)
+        self.scan.hu[s] = hu
+
+    def _add_bones(self, hu: np.ndarray, smooth: np.ndarray, s: int) -> None:
+        depth = np.maximum(smooth, self.bones[s] / _BONE_UNIT - 0.5 * self.blur)
+        at = np.flatnonzero(depth > -0.5 * self.blur)
+        d = depth.ravel()[at]
+        cortex = np.clip(1.5 - np.abs(d - 0.5) * 0.8, 0.0, 1.0)
+        _cover(hu, at, edge(d, self.blur), 190.0 + 600.0 * cortex)
+
+    def _add_lungs(self, hu: np.ndarray, depth: np.ndarray, s: int) -> None:
+        at = np.flatnonzero(depth > -0.5 * self.blur)
+        if not len(at):
+            return
+        r, c = np.divmod(at, hu.shape[1])
+        x, y, z = (np.broadcast_to(v, at.shape) for v in self.grid.points(np.full(1, s), r, c))
+        tissue = np.zeros_like(hu)
+        tissue.ravel()[at] = self.patient.parenchyma_hu(x, y, z)
+        self.scan.lungs[s] = depth > 0
+        for lesion in self.lesions:
+            slices, *box = lesion.box
+            if slices.start <= s < slices.stop:
+                self._add_lesion(lesion, tissue[tuple(box)], s)
+        _cover(hu, at, edge(depth.ravel()[at], self.blur), tissue.ravel()[at])
+
+    def _add_lesion(self, lesion: _SampledLesion, tissue: np.ndarray, s: int) -> None:
+        slices, *box = lesion.box
+        alpha, own = lesion.alpha[s - slices.start], lesion.hu[s - slices.start]
+        tissue += alpha * (own - tissue)
+        inside = (alpha >= 0.5) & self.scan.lungs[s][tuple(box)]
+        self.scan.labels[s][tuple(box)][inside] = lesion.label
+
+
+def _cover(hu: np.ndarray, at: np.ndarray, share: np.ndarray, value: np.ndarray | np.float32) -> None:
+    """Mix ``value`` over the flat indices ``at`` of a contiguous slice, in place."""
+    flat = hu.reshape(-1)
+    below = flat[at]
+    flat[at] = below + share * (value - below)
