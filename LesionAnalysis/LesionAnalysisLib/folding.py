@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from .backbones import ResNet
-from .fecnn import GREY_MEAN, GREY_STD, EnsembleFusion, FeCNN, FeaturePyramid, NoFusion, PyramidTop
+from .fecnn import GREY_MEAN, GREY_STD, EnsembleFusion, FeaturePyramid, FeCNN, NoFusion, PyramidTop
 
 # Sums of a map upsampled by two (nearest), from those of the map itself: along one axis
 # "without the last" becomes without + all, "all" becomes 2 all, "without the first" becomes without + all.

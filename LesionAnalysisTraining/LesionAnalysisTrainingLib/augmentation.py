@@ -65,7 +65,8 @@ def view(picture: Prepared, size: int, margin: float, settings: Augmentation | N
     r0, c0, r1, c1 = picture.box
     grow_r, grow_c = margin * (r1 - r0), margin * (c1 - c0)
     rows, columns = greys.shape
-    box = (max(-0.5, r0 - grow_r), max(-0.5, c0 - grow_c), min(rows - 0.5, r1 + grow_r), min(columns - 0.5, c1 + grow_c))
+    top, left = max(-0.5, r0 - grow_r), max(-0.5, c0 - grow_c)
+    box = (top, left, min(rows - 0.5, r1 + grow_r), min(columns - 0.5, c1 + grow_c))
     image = Image.fromarray(greys)
     if settings is None:
         edges = (box[1] + 0.5, box[0] + 0.5, box[3] + 0.5, box[2] + 0.5)

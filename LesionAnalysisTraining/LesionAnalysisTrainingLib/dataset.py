@@ -12,10 +12,9 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
-
 from LesionAnalysisLib.lungs import anchor_greys, segment_picture
 from LesionAnalysisLib.lungs.preprocessing import crop_box, grey_table
+from PIL import Image
 
 TRAIN, VALIDATION, TEST = "train", "val", "test"
 

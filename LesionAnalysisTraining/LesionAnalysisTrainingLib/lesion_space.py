@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader
-
 from LesionAnalysisLib.fecnn import FeCNN
 from LesionAnalysisLib.folding import FoldedFeCNN
 from LesionAnalysisLib.lesions import peak_features, split_regions
 from LesionAnalysisLib.saliency import heatmaps
+from torch.utils.data import DataLoader
 
 from .dataset import PictureStore, Sample
 from .trainer import Views

@@ -15,11 +15,10 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
-
 from LesionAnalysisLib.backbones import load_imagenet
 from LesionAnalysisLib.fecnn import EnsembleFusion, FeCNN
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
 
 from .augmentation import Augmentation, view
 from .dataset import TRAIN, VALIDATION, PictureStore, Sample

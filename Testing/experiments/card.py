@@ -88,8 +88,8 @@ soft tissue to 190; slices thinner than 6 mm averaged to that; 512 x 512.
 
 ## Validation patients
 
-Chosen as the end of the planned run, not as the best of many. Threshold 0.5 after temperature {facts["temperature"]:.2f}
-(fitted on these slices, each source counting alike). 95 % intervals by bootstrap over patients; a source of one patient
+Chosen as the end of the planned run, not as the best of many. Threshold 0.5 after temperature
+{facts["temperature"]:.2f} (fitted on these slices, each source counting alike). 95 % intervals by bootstrap over patients; a source of one patient
 has no interval to speak of.
 
 {_validation(facts["validation"])}
@@ -111,15 +111,15 @@ Infected slices by radiologists' labels where there are any. One scan of each ki
 
 ## Lesion clusters
 
-k-means with K = 2 on the 2048 activations at the peaks of {facts["lesions"]} lesions of training positives. The elbow lies
-at K = {elbow["k"]}; silhouettes for K = 1 to 8: {elbow["silhouettes"]}; bootstrap stability (adjusted Rand index):
+k-means with K = 2 on the 2048 activations at the peaks of {facts["lesions"]} lesions of training positives. The elbow
+lies at K = {elbow["k"]}; silhouettes for K = 1 to 8: {elbow["silhouettes"]}; bootstrap stability (adjusted Rand index):
 {elbow["stability"]}. Clusters are groups of similar activations, not proven lesion types.
 
 ## Storage
 
 Convolution and linear weights are 8-bit integers with one scale per output channel. Against the float weights the
-validation probabilities change by at most {facts["quantization_change"]:.4f}; bfloat16 against float32 changes them by at
-most {facts["bfloat16_change"]:.4f}.
+validation probabilities change by at most {facts["quantization_change"]:.4f}; bfloat16 against float32 changes them by
+at most {facts["bfloat16_change"]:.4f}.
 
 ## Limits
 

@@ -17,20 +17,20 @@ import numpy as np
 import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from card import model_card  # noqa: E402
-from train_bundled import CLASSES, ROOT, collect  # noqa: E402
-
-from LesionAnalysisLib.analyzer import AnalysisConfig, LesionAnalyzer  # noqa: E402
-from LesionAnalysisLib.clusters import LesionClusters, choose_k  # noqa: E402
-from LesionAnalysisLib.fecnn import FeCNN  # noqa: E402
-from LesionAnalysisLib.lungs import Preprocessing  # noqa: E402
-from LesionAnalysisLib.model import ModelBundle  # noqa: E402
-from LesionAnalysisLib.study import input_statistics  # noqa: E402
-from LesionAnalysisLib.volume import read_ct  # noqa: E402
-from LesionAnalysisTrainingLib.calibration import fit_temperature  # noqa: E402
-from LesionAnalysisTrainingLib.dataset import TEST, TRAIN, VALIDATION, PictureStore, describe, read_manifest  # noqa: E402
-from LesionAnalysisTrainingLib.evaluation import accuracy, auc, average_precision, bootstrap  # noqa: E402
-from LesionAnalysisTrainingLib.lesion_space import look  # noqa: E402
+from card import model_card
+from LesionAnalysisLib.analyzer import AnalysisConfig, LesionAnalyzer
+from LesionAnalysisLib.clusters import LesionClusters, choose_k
+from LesionAnalysisLib.fecnn import FeCNN
+from LesionAnalysisLib.lungs import Preprocessing
+from LesionAnalysisLib.model import ModelBundle
+from LesionAnalysisLib.study import input_statistics
+from LesionAnalysisLib.volume import read_ct
+from LesionAnalysisTrainingLib.calibration import fit_temperature
+from LesionAnalysisTrainingLib.dataset import TEST, TRAIN, VALIDATION, PictureStore, describe, read_manifest
+from LesionAnalysisTrainingLib.evaluation import accuracy, auc, average_precision, bootstrap
+from LesionAnalysisTrainingLib.lesion_space import look
+from LesionAnalysisTrainingLib.trainer import Views
+from train_bundled import CLASSES, ROOT, collect
 
 SIZE, MARGIN = 512, 0.03
 LICENSE = "CC BY-NC-SA 4.0"
@@ -44,6 +44,10 @@ def load_network(work: Path) -> tuple[FeCNN, dict, list]:
                     dropout=config["dropout"])  # fmt: skip
     network.load_state_dict(state["averaged"])
     return network.eval(), config, json.loads(state["history"])
+
+
+def rounded(values: np.ndarray) -> list[float | None]:
+    return [None if np.isnan(v) else round(float(v), 3) for v in values]
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
@@ -136,8 +140,7 @@ def main() -> None:
     facts = {
         "config": training, "history": history, "counts": describe(samples, CLASSES).splitlines(),
         "lesions": len(lesions), "temperature": temperature,
-        "elbow": {"k": choice.k, "silhouettes": [None if np.isnan(v) else round(float(v), 3) for v in choice.silhouettes],
-                  "stability": [None if np.isnan(v) else round(float(v), 3) for v in choice.stability]},
+        "elbow": {"k": choice.k, "silhouettes": rounded(choice.silhouettes), "stability": rounded(choice.stability)},
         "validation": figures(samples, validation, sigmoid(held_out["log_odds"] / temperature)),
         "false_alarms": false_alarms(args.data, network, args.work, temperature),
     }  # fmt: skip
@@ -148,6 +151,9 @@ def main() -> None:
         "clusters": clusters, "temperature": temperature,
         "input_statistics": input_statistics(seen["pooled"], held_out["pooled"]),
     }  # fmt: skip
+    rng = np.random.default_rng(0)
+    views = Views(store, samples, rng.choice(train, 24, replace=False), SIZE, MARGIN)
+    parts["calibration"] = torch.stack([views[i][0] for i in range(len(views))])
     draft = ModelBundle.save(args.work / "draft" / args.output.name, network, card="draft", overwrite=True, **parts)
     stored = look(draft.network(), samples, store, validation, SIZE, MARGIN)
     change = np.abs(sigmoid(stored["log_odds"] / temperature) - sigmoid(held_out["log_odds"] / temperature))

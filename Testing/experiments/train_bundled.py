@@ -17,11 +17,16 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "LesionAnalysis"), str(ROOT / "LesionAnalysisTraining")]
 
-from LesionAnalysisTrainingLib.dataset import (  # noqa: E402
-    TRAIN, VALIDATION, PictureStore, Sample, describe, read_manifest,
+from LesionAnalysisTrainingLib.dataset import (
+    TRAIN,
+    VALIDATION,
+    PictureStore,
+    Sample,
+    describe,
+    read_manifest,
 )  # fmt: skip
-from LesionAnalysisTrainingLib.splits import split_by_patient  # noqa: E402
-from LesionAnalysisTrainingLib.trainer import Phase, Trainer, TrainingConfig  # noqa: E402
+from LesionAnalysisTrainingLib.splits import split_by_patient
+from LesionAnalysisTrainingLib.trainer import Phase, Trainer, TrainingConfig
 
 CLASSES = ("NonCOVID", "COVID")
 LEFT_OUT = {"emphysema"}  # a test of false alarms
