@@ -29,6 +29,7 @@ from LesionAnalysisLib.report import to_json  # noqa: E402
 from LesionAnalysisLib.report.colors import cluster_color  # noqa: E402
 from LesionAnalysisLib.scene import (  # noqa: E402
     add_to_scene,
+    ct_from_node,
     write_mrb,
 )
 from LesionAnalysisLib.scene import lesions as lesions_module  # noqa: E402
@@ -269,3 +270,20 @@ def test_without_mrml_the_library_loads_and_the_scene_says_what_to_install():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=LIBRARY)
     assert done.stderr.strip().splitlines()[-1].startswith("RuntimeError: The scene needs the MRML classes")
     assert 'pip install "LesionAnalysis[headless]"' in done.stderr
+
+
+def test_a_volume_node_becomes_a_ct_with_its_geometry(app):
+    analysis = small_analysis()
+    node = add_ct(app, analysis)
+    ct = ct_from_node(node)
+    assert np.array_equal(ct.array, analysis.ct.array)
+    assert np.allclose(ct.ijk_to_ras, analysis.ct.ijk_to_ras, atol=1e-6)
+    assert ct.name == node.GetName()
+
+
+@pytest.mark.parametrize("kind", ["vtkMRMLModelNode", "vtkMRMLScalarVolumeNode"])
+def test_other_nodes_and_empty_volumes_are_refused_with_a_sentence(app, kind):
+    with pytest.raises(ValueError, match="chest CT"):
+        ct_from_node(app.scene.AddNewNodeByClass(kind, "x"))
+    with pytest.raises(ValueError, match="Choose a volume node"):
+        ct_from_node(None)

@@ -89,8 +89,8 @@ soft tissue to 190; slices thinner than 6 mm averaged to that; 512 x 512.
 ## Validation patients
 
 Chosen as the end of the planned run, not as the best of many. Threshold 0.5 after temperature
-{facts["temperature"]:.2f} (fitted on these slices, each source counting alike). 95 % intervals by bootstrap over patients; a source of one patient
-has no interval to speak of.
+{facts["temperature"]:.2f} (fitted on these slices, each source counting alike). 95 % intervals by bootstrap over
+patients; a source of one patient has no interval to speak of.
 
 {_validation(facts["validation"])}
 

@@ -56,8 +56,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
     parser.add_argument("--work", type=Path, required=True, help="folder of the run: pictures, checkpoints, history")
-    parser.add_argument("--epochs", type=int, nargs=2, default=(6, 1), help="at 256 and at 512 pixels")
-    parser.add_argument("--samples", type=int, default=2240, help="slices an epoch")
+    parser.add_argument("--epochs", type=int, nargs=2, default=(6, 2), help="at 256 and at 512 pixels")
+    parser.add_argument("--samples", type=int, default=1600, help="slices an epoch")
     args = parser.parse_args()
     samples = collect(args.data)
     print(describe(samples, CLASSES), flush=True)
@@ -65,7 +65,7 @@ def main() -> None:
     weights = next((args.data / "weights").glob("resnet50*.pth"))
     config = replace(
         TrainingConfig(classes=CLASSES, imagenet=str(weights)), samples_per_epoch=args.samples,
-        phases=(Phase(256, args.epochs[0], 16), Phase(512, args.epochs[1], 8, 0.3)),
+        phases=(Phase(256, args.epochs[0], 16), Phase(512, args.epochs[1], 8, 0.6)),
     )  # fmt: skip
     Trainer(samples, store, config, args.work, log=lambda line: print(line, flush=True)).run()
 

@@ -19,6 +19,7 @@ from .lesions import CLUSTER, LESION, MAX_BOXES
 from .nodes import SceneNodes, add_to_scene, find_in_scene
 from .ownership import CT_REFERENCE, ROLE, remove_results, role_of
 from .views import LAM_OPACITY, show_in_slice_views
+from .volumes import ct_from_node
 
 __all__ = [
     "CLUSTER",
@@ -30,6 +31,7 @@ __all__ = [
     "ROLE",
     "SceneNodes",
     "add_to_scene",
+    "ct_from_node",
     "find_in_scene",
     "remove_results",
     "role_of",

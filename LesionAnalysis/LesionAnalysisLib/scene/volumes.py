@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..results import Analysis
+from ..volume import CtVolume, ct_from_array
 from .colors import color_map
 from .mrml import all_nodes, ijk_to_ras, set_voxels, slicer, voxels, vtk_matrix
 from .ownership import Workshop, mark, role_of
@@ -14,6 +15,23 @@ from .ownership import Workshop, mark, role_of
 LUNG_WINDOW = (1500.0, -600.0)  # width and level in HU
 PICTURE_WINDOW = (255.0, 127.0)  # of 8-bit gray values
 _CT = "ct"
+
+
+def ct_from_node(node: Any) -> CtVolume:
+    """The CT of a scalar volume node, for ``LesionAnalyzer.analyze``; the node is left as it is.
+
+    Positions of the analysis are those of the node itself: its parent transform, which ``add_to_scene`` gives
+    to the results, has no part in them.
+
+    Raises:
+        ValueError: no volume node, a color volume, an empty one, or values that cannot be a chest CT.
+    """
+    if node is None or not node.IsA("vtkMRMLScalarVolumeNode"):
+        raise ValueError("Choose a volume node that holds a chest CT.")
+    array = voxels(node)
+    if array is None:
+        raise ValueError(f"The volume '{node.GetName()}' is empty: choose one that holds a chest CT.")
+    return ct_from_array(array, ijk_to_ras(node), node.GetName())
 
 
 def find_ct(scene: Any, analysis: Analysis) -> Any:

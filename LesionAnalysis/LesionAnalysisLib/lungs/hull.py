@@ -1,0 +1,88 @@
+"""Consolidated lung at the pleura: bright as muscle, so that no threshold finds it."""
+
+import numpy as np
+from scipy import ndimage
+from skimage.morphology import convex_hull_image
+
+_TISSUE_HU = (-700, 150)  # diseased lung, with or without contrast agent; bone is brighter
+_BONE_HU = 180
+_RIB_GAP_MM = 12.0  # along the patient: ribs of the neighbouring slices close the cage
+_WALL_MM = 2.0  # of pleura and muscle on the inner side of the ribs
+_MAX_DEPTH_MM = 50.0
+_MIN_LUNG_MM = 20.0  # of lung on the way there; less is the tip of a lung beside liver or spine
+_EDGE_MM = 10.0  # of lung beside the tissue
+_DENSE_HU = -650  # healthy lung, with the blur of its border, is darker
+_DIRECTIONS = 180
+
+
+def rib_cage(hu, spacing):
+    """Bone in `hu` (s, r, c), spread along the patient so that neighbouring ribs close their gaps."""
+    reach = int(_RIB_GAP_MM / spacing[0])
+    return ndimage.maximum_filter1d(hu > _BONE_HU, 2 * reach + 1, axis=0)
+
+
+def add_pleural_tissue(lung, hu, bones, spacing, center):
+    """`lung` (s, r, c), one lung on a coarse grid, with the soft tissue beside it that may be lung.
+
+    In every slice soft tissue is accepted beyond the lung as seen from `center` (row, column), the middle of
+    the chest: inside of the lung's convex hull; and, at the sides and in the back, before the ribs (`bones`,
+    see `rib_cage`) if the lung becomes denser towards it. Heart, spine, liver and stomach lie nearer than the
+    lung or between its parts, and are left out; so is what is two voxels wide or apart from the lung.
+    """
+    direction, distance = _polar(lung.shape[1:], spacing[1:], center)
+    columns = np.abs(np.arange(lung.shape[2]) - center[1]) * spacing[2]
+    behind = (np.arange(lung.shape[1]) - center[0])[:, None] * spacing[1] > -0.2 * columns
+    whole = lung.copy()
+    for s in np.flatnonzero(lung.any(axis=(1, 2))):
+        first, last = _span(lung[s], direction, distance)
+        beyond = (distance > last[direction]) & (distance < last[direction] + _MAX_DEPTH_MM)
+        beyond &= (last - first > _MIN_LUNG_MM)[direction]
+        beyond &= (hu[s] > _TISSUE_HU[0]) & (hu[s] < _TISSUE_HU[1])
+        if beyond.any():
+            ribs, _ = _span(bones[s] & (distance > last[direction]), direction, distance)
+            ribs = np.where(np.isinf(ribs), ndimage.minimum_filter1d(ribs, 9, mode="wrap"), ribs)
+            edge = lung[s] & (distance > last[direction] - _EDGE_MM)
+            limit = np.where(_dense(hu[s][edge], direction[edge]) & np.isfinite(ribs), ribs - _WALL_MM, 0)
+            extra = beyond & ((distance < limit[direction]) & behind | _hull(lung[s]))
+            whole[s] |= _attached(extra, lung[s])
+    return whole
+
+
+def _dense(hu, direction):
+    """In which directions the mean of `hu` (n,), taken with the directions beside, is that of disease."""
+    counts = ndimage.uniform_filter1d(np.bincount(direction, minlength=_DIRECTIONS) * 1.0, 5, mode="wrap")
+    sums = ndimage.uniform_filter1d(np.bincount(direction, hu, _DIRECTIONS), 5, mode="wrap")
+    return sums > _DENSE_HU * np.maximum(counts, 1e-6)
+
+
+def _attached(extra, lung):
+    """What of `extra` (r, c) is more than a thin strip and touches `lung`."""
+    both = ndimage.binary_opening(extra | lung, np.ones((3, 3), dtype=bool))
+    labels, count = ndimage.label(both)
+    touching = np.bincount(labels[lung], minlength=count + 1) > 0
+    touching[0] = False
+    return touching[labels] & extra
+
+
+def _span(mask, direction, distance):
+    """Nearest and farthest distance of `mask` (r, c) in each direction; infinite and 0 where it has none."""
+    first = np.full(_DIRECTIONS, np.inf, dtype=np.float32)
+    last = np.zeros(_DIRECTIONS, dtype=np.float32)
+    np.minimum.at(first, direction[mask], distance[mask])
+    np.maximum.at(last, direction[mask], distance[mask])
+    return first, last
+
+
+def _hull(mask):
+    """Convex hull of `mask` (r, c); `mask` itself where that has no area."""
+    if min(np.ptp(line) for line in np.nonzero(mask)) < 2:
+        return mask
+    return convex_hull_image(mask, offset_coordinates=False)
+
+
+def _polar(shape, spacing, center):
+    """Direction (0.._DIRECTIONS) and distance in mm of every pixel of a slice from `center` (row, column)."""
+    rows = (np.arange(shape[0]) - center[0])[:, None] * spacing[0]
+    columns = (np.arange(shape[1]) - center[1])[None, :] * spacing[1]
+    turn = (np.arctan2(rows, columns) + np.pi) / (2 * np.pi)
+    return (turn * _DIRECTIONS).astype(np.intp) % _DIRECTIONS, np.hypot(rows, columns).astype(np.float32)

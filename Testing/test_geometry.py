@@ -1,0 +1,57 @@
+"""One patient, stored in many ways: the bundled model finds the same lesions at the same places."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from LesionAnalysisLib import AnalysisConfig, LesionAnalyzer, ModelBundle, make_phantom
+from LesionAnalysisLib.phantom import orientations
+
+SHAPE, SPACING = (36, 224, 224), (1.6, 1.6, 8.0)
+RESAMPLED = ("oblique", "anisotropic")  # other planes through the patient: not the same pictures
+
+
+@pytest.fixture(scope="module")
+def analyzer():
+    # positive from a low probability on: this is about places, not about the diagnosis of a phantom
+    config = dataclasses.replace(AnalysisConfig(), threshold=0.1, device="cpu", precision="float32")
+    return LesionAnalyzer(ModelBundle.bundled(), config)
+
+
+@pytest.fixture(scope="module")
+def canonical(analyzer):
+    analysis = analyzer.analyze(make_phantom(SHAPE, SPACING, orientation="axial").ct)
+    assert analysis.lesions
+    return analysis
+
+
+def cell_mm(analysis):
+    """Sides of one heatmap cell in mm (x, y, slice): the crop is at most as wide as the lungs."""
+    view = analysis.ct.axial()
+    lungs = view.from_volume(analysis.lung_mask)
+    rows, columns = np.flatnonzero(lungs.any((0, 2))), np.flatnonzero(lungs.any((0, 1)))
+    return np.array([np.ptp(columns) * view.spacing[0] / 16, np.ptp(rows) * view.spacing[1] / 16, view.spacing[2]])
+
+
+@pytest.mark.parametrize("name", [n for n in orientations() if n != "axial" and not n.startswith(RESAMPLED)])
+def test_storage_changes_nothing(analyzer, canonical, name):
+    analysis = analyzer.analyze(make_phantom(SHAPE, SPACING, orientation=name).ct)
+    assert analysis.summary.lesion_count == canonical.summary.lesion_count
+    for a, b in zip(canonical.lesions, analysis.lesions, strict=True):
+        assert b.peak_ras_mm == pytest.approx(a.peak_ras_mm, abs=0.1)
+        assert np.allclose(b.box_ras_mm, a.box_ras_mm, atol=0.1)
+        assert b.volume_ml == pytest.approx(a.volume_ml, rel=1e-3)
+    assert canonical.summary.probability == pytest.approx(analysis.summary.probability, abs=1e-3)
+
+
+@pytest.mark.parametrize("name", [n for n in orientations() if n.startswith(RESAMPLED)])
+def test_other_planes_find_the_strong_lesions_within_a_cell(analyzer, canonical, name):
+    analysis = analyzer.analyze(make_phantom(SHAPE, SPACING, orientation=name).ct)
+    boxes = np.array([lesion.box_ras_mm for lesion in analysis.lesions])
+    strong = [x for x in canonical.lesions if x.heat >= 0.5]
+    assert strong
+    cell = cell_mm(canonical)
+    for lesion in strong:
+        peak = np.array(lesion.peak_ras_mm)
+        inside = (boxes[:, 0] - cell <= peak) & (peak <= boxes[:, 1] + cell)
+        assert inside.all(1).any(), lesion.label
