@@ -1,0 +1,204 @@
+"""How well activation maps find lesions: METHOD.md, "Evaluation (4.3)"; paper, sections 4.3.2 and 5.2.
+
+Plain functions of arrays. Everything happens on one grid of 512 x 512, onto which the part of the slice
+that the network saw is brought, so that "8 pixels" and "225 pixels" mean the same for every picture.
+Boxes are edges (r0, c0, r1, c1) in pixels of that grid, half-open.
+
+    truth = truth_lesions(mask)                                # of one slice
+    found = Candidates(boxes, peaks, area)                     # from the map of that slice
+    counts = evaluate_slice(truth, found)
+    scores = summarize([counts, ...])
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+SIZE = 512
+GAP = 8  # pixels: parts of the mask with a gap of up to this are one lesion
+SMALLEST = 225  # pixels of mask: less is no lesion (the paper's own limit, section 5.2)
+THRESHOLDS = tuple(round(0.1 * k, 1) for k in range(1, 10))
+RATIOS = ("box", "iou")  # over the LAM's box (4.3.2), over the union of both boxes (5.2)
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """The lesions that a radiologist drew on one slice."""
+
+    labels: np.ndarray  # (H, W) int32: 1, 2, ... inside the lesions, 0 elsewhere
+    boxes: np.ndarray  # (n, 4)
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """What a map shows on one slice."""
+
+    boxes: np.ndarray  # (m, 4)
+    peaks: np.ndarray  # (m, 2) row and column of the hottest point; pixel centers are at .5
+    area: np.ndarray  # (H, W) bool: all that it marks
+
+
+def truth_lesions(mask: np.ndarray, gap: float = GAP, smallest: int = SMALLEST) -> Truth:
+    """Lesions of ``mask`` (H, W): its components after gaps of up to ``gap`` pixels are joined.
+
+    Only pixels of the mask count, both for the size, at least ``smallest``, and for the box.
+    """
+    mask = np.asarray(mask, bool)
+    if not mask.any():
+        return Truth(np.zeros(mask.shape, np.int32), np.zeros((0, 4)))
+    near = ndimage.distance_transform_edt(~mask) <= gap / 2 if gap else mask
+    joined, _ = ndimage.label(near, np.ones((3, 3)))
+    parts = joined * mask
+    sizes = np.bincount(parts.ravel())
+    kept = [number for number in range(1, len(sizes)) if sizes[number] >= max(smallest, 1)]
+    labels = np.zeros(mask.shape, np.int32)
+    for new, old in enumerate(kept, start=1):
+        labels[parts == old] = new
+    return Truth(labels, _boxes(labels))
+
+
+def overlap_ratio(box: np.ndarray, lesion: np.ndarray, ratio: str) -> float:
+    """Area that two boxes share, over the first one's (``box``) or over their union (``iou``)."""
+    return float(_overlaps(np.atleast_2d(box), np.atleast_2d(lesion), ratio)[0, 0])
+
+
+def hits(truth: Truth, found: Candidates, ratio: str, threshold: float) -> np.ndarray:
+    """Which lesions are hit (n,) bool and which candidates hit one (m,) bool.
+
+    A candidate hits a lesion where the ratio of their boxes exceeds ``threshold`` and its peak lies in
+    what they share.
+    """
+    return _hit(truth, found, ratio, threshold).any(1)
+
+
+@dataclass(frozen=True)
+class SliceCounts:
+    """Sums of one slice, from which every figure of ``summarize`` follows."""
+
+    lesions: int
+    boxes: int
+    lesions_hit: dict[tuple[str, float], int]  # by ratio and threshold
+    boxes_hitting: dict[tuple[str, float], int]
+    peaks_on_lesion: int
+    lesion_pixels: int
+    marked_pixels: int
+    shared_pixels: int
+
+
+def evaluate_slice(truth: Truth, found: Candidates, thresholds: Sequence[float] = THRESHOLDS) -> SliceCounts:
+    """Compare one slice's map with its lesions."""
+    tables = {(r, t): _hit(truth, found, r, t) for r in RATIOS for t in thresholds}
+    inside = np.floor(found.peaks).astype(int).reshape(-1, 2)
+    inside = np.clip(inside, 0, np.array(truth.labels.shape) - 1)
+    lesion = truth.labels > 0
+    return SliceCounts(
+        lesions=len(truth.boxes),
+        boxes=len(found.boxes),
+        lesions_hit={key: int(table.any(1).sum()) for key, table in tables.items()},
+        boxes_hitting={key: int(table.any(0).sum()) for key, table in tables.items()},
+        peaks_on_lesion=int(lesion[inside[:, 0], inside[:, 1]].sum()),
+        lesion_pixels=int(lesion.sum()),
+        marked_pixels=int(found.area.sum()),
+        shared_pixels=int((lesion & found.area).sum()),
+    )
+
+
+def summarize(counts: Sequence[SliceCounts]) -> dict[str, float]:
+    """Figures over all slices, each a quotient of sums; NaN where there is nothing to divide by.
+
+    ``hit box 0.1``: share of lesions hit, by ratio and threshold; ``precision box 0.1``: share of boxes
+    that hit a lesion; ``pointing``: share of peaks on a lesion; ``area hit``: share of the lesions' pixels
+    that are marked; ``dice``: of all pixels; ``boxes a slice``; ``lesions``; ``slices``.
+    """
+
+    def total(name: str) -> int:
+        return sum(getattr(c, name) for c in counts)
+
+    figures: dict[str, float] = {"slices": len(counts), "lesions": total("lesions"), "boxes": total("boxes")}
+    for key in counts[0].lesions_hit if counts else ():
+        hit, hitting = (sum(getattr(c, n)[key] for c in counts) for n in ("lesions_hit", "boxes_hitting"))
+        figures[f"hit {key[0]} {key[1]}"] = _share(hit, total("lesions"))
+        figures[f"precision {key[0]} {key[1]}"] = _share(hitting, total("boxes"))
+    figures["boxes a slice"] = _share(total("boxes"), len(counts))
+    figures["pointing"] = _share(total("peaks_on_lesion"), total("boxes"))
+    figures["area hit"] = _share(total("shared_pixels"), total("lesion_pixels"))
+    figures["dice"] = _share(2 * total("shared_pixels"), total("lesion_pixels") + total("marked_pixels"))
+    return figures
+
+
+def perfect_map(mask: np.ndarray, cells: int) -> np.ndarray:
+    """The map of a network without fault: share of lesion in each of ``cells`` x ``cells`` (float)."""
+    side = mask.shape[0] // cells, mask.shape[1] // cells
+    if side[0] * cells != mask.shape[0] or side[1] * cells != mask.shape[1]:
+        raise ValueError(f"A mask of {mask.shape} pixels cannot be parted into {cells} x {cells} cells.")
+    return np.asarray(mask, float).reshape(cells, side[0], cells, side[1]).mean((1, 3))
+
+
+def resize_mask(mask: np.ndarray, crop: tuple[float, float, float, float], size: int = SIZE) -> np.ndarray:
+    """``crop`` (edges in pixel coordinates, centers whole numbers) of ``mask`` on (size, size), nearest."""
+    r0, c0, r1, c1 = crop
+    rows = _nearest(r0, r1, mask.shape[0], size)
+    columns = _nearest(c0, c1, mask.shape[1], size)
+    return mask[np.ix_(rows, columns)]
+
+
+def auc(scores: Sequence[float], labels: Sequence[bool]) -> float:
+    """Chance that a positive scores higher than a negative, ties half; NaN without both kinds."""
+    scores, labels = np.asarray(scores, float), np.asarray(labels, bool)
+    positive, negative = scores[labels], scores[~labels]
+    if not len(positive) or not len(negative):
+        return float("nan")
+    wins = (positive[:, None] > negative).sum() + 0.5 * (positive[:, None] == negative).sum()
+    return float(wins / (len(positive) * len(negative)))
+
+
+def auc_within(scores: Sequence[float], labels: Sequence[bool], groups: Sequence[str]) -> float:
+    """AUC over the pairs of slices of the same scan only: scans of other brightness do not compete."""
+    scores, labels, groups = np.asarray(scores, float), np.asarray(labels, bool), np.asarray(groups)
+    wins = pairs = 0.0
+    for group in np.unique(groups):
+        chosen = groups == group
+        count = labels[chosen].sum() * (~labels[chosen]).sum()
+        if count:
+            wins += auc(scores[chosen], labels[chosen]) * count
+            pairs += count
+    return wins / pairs if pairs else float("nan")
+
+
+def _hit(truth: Truth, found: Candidates, ratio: str, threshold: float) -> np.ndarray:
+    """(n, m) bool: lesion by candidate."""
+    if not len(truth.boxes) or not len(found.boxes):
+        return np.zeros((len(truth.boxes), len(found.boxes)), bool)
+    overlap = _overlaps(found.boxes, truth.boxes, ratio).T > threshold
+    low, high = truth.boxes[:, None, :2], truth.boxes[:, None, 2:]
+    # the peak lies in its own box anyway, so "in what they share" is "in the lesion's box"
+    return overlap & (found.peaks >= low).all(2) & (found.peaks < high).all(2)
+
+
+def _overlaps(first: np.ndarray, second: np.ndarray, ratio: str) -> np.ndarray:
+    """(n, m) ratios of boxes (n, 4) and (m, 4)."""
+    if ratio not in RATIOS:
+        raise ValueError(f"There is no overlap ratio {ratio!r}: choose one of {', '.join(RATIOS)}.")
+    a, b = first[:, None, :], second[None]
+    sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
+    shared = np.clip(sides, 0, None).prod(-1)
+    area_a, area_b = ((x[..., 2:] - x[..., :2]).prod(-1) for x in (a, b))
+    return shared / (area_a + 0 * area_b if ratio == "box" else area_a + area_b - shared)
+
+
+def _boxes(labels: np.ndarray) -> np.ndarray:
+    found = ndimage.find_objects(labels)
+    return np.array([(r.start, c.start, r.stop, c.stop) for r, c in found], float).reshape(-1, 4)
+
+
+def _nearest(start: float, stop: float, length: int, size: int) -> np.ndarray:
+    positions = start + (np.arange(size) + 0.5) * (stop - start) / size
+    return np.clip(np.rint(positions).astype(int), 0, length - 1)
+
+
+def _share(part: float, whole: float) -> float:
+    return part / whole if whole else float("nan")
