@@ -230,7 +230,7 @@ def _train(command: str, argv: list[str]) -> int:
     except ImportError as error:
         if (error.name or "").startswith("LesionAnalysisTrainingLib"):
             raise UsageError(
-                f"'{command}' needs the library LesionAnalysisTrainingLib, which is missing: install it, too."
+                f"'{command}' is not part of this version: LesionAnalysisTrainingLib brings no commands yet."
             ) from error
         raise UsageError(_missing(error)) from error
     result = getattr(training, _TRAINING[command])(argv)

@@ -19,7 +19,7 @@ _GAS_HU = -975, -900  # windpipe, bowel: the same, but for scatter; hyperinflate
 _MIN_GAS_ML = 1.0
 _BOWEL_HU = -930  # where three quarters of a part of air are darker, it holds no lung
 _LUNG_HU = -450  # where half of a part of air is brighter, it is the edge of something
-_MIN_AREA_MM2 = 800.0  # a scan whose largest slice shows less lung than this shows none
+_MIN_AREA_MM2 = 2000.0  # a scan whose largest slice shows less lung than this shows none
 _MIN_PART_ML = 4.0  # smaller air-filled parts are not lung by themselves
 _HULL_STEP = 3  # coarse slices
 _CLOSING_MM = 6.0
@@ -105,7 +105,7 @@ def _gas(grid, inner, body):
     if lung_hu.size == 0:
         return gas
     # windpipe and a bubble in the stomach may touch the lungs; emphysema and a scanner's offset move both
-    limit = np.clip(np.median(lung_hu) - 80, *_GAS_HU)
+    limit = np.clip(np.median(lung_hu) - 95, *_GAS_HU)
     labels, _ = ndimage.label(inner & (grid.hu < limit))
     core = np.isin(labels, _largest(labels, _voxels(grid, _MIN_GAS_ML), 100))
     return gas | ndimage.binary_dilation(core, _CROSS) & inner
