@@ -8,8 +8,10 @@ _TISSUE_HU = (-700, 150)  # diseased lung, with or without contrast agent; bone 
 _BONE_HU = 180
 _RIB_GAP_MM = 12.0  # along the patient: ribs of the neighbouring slices close the cage
 _WALL_MM = 2.0  # of pleura and muscle on the inner side of the ribs
-_MAX_DEPTH_MM = 50.0
+_MAX_DEPTH_MM = 50.0  # before the ribs
+_HULL_DEPTH_MM = 25.0
 _MIN_LUNG_MM = 20.0  # of lung on the way there; less is the tip of a lung beside liver or spine
+_DEEP_MM = 15.0  # of tissue in the back of a slice; healthy lung comes nearer to its ribs
 _EDGE_MM = 10.0  # of lung beside the tissue
 _DENSE_HU = -650  # healthy lung, with the blur of its border, is darker
 _DIRECTIONS = 180
@@ -26,12 +28,15 @@ def add_pleural_tissue(lung, hu, bones, spacing, center):
 
     In every slice soft tissue is accepted beyond the lung as seen from `center` (row, column), the middle of
     the chest: inside of the lung's convex hull; and, at the sides and in the back, before the ribs (`bones`,
-    see `rib_cage`) if the lung becomes denser towards it. Heart, spine, liver and stomach lie nearer than the
-    lung or between its parts, and are left out; so is what is two voxels wide or apart from the lung.
+    see `rib_cage`) where the lung becomes denser towards it or, in the back, where it is deep. Heart, spine,
+    liver and stomach lie nearer than the lung or between its parts, and are left out; so is what is two
+    voxels wide or apart from the lung.
     """
     direction, distance = _polar(lung.shape[1:], spacing[1:], center)
     columns = np.abs(np.arange(lung.shape[2]) - center[1]) * spacing[2]
-    behind = (np.arange(lung.shape[1]) - center[0])[:, None] * spacing[1] > -0.2 * columns
+    rows = (np.arange(lung.shape[1]) - center[0])[:, None] * spacing[1]
+    sides = rows > -0.2 * columns
+    deep = np.bincount(direction.ravel(), (rows < 0.5 * columns).ravel(), _DIRECTIONS) == 0
     whole = lung.copy()
     for s in np.flatnonzero(lung.any(axis=(1, 2))):
         first, last = _span(lung[s], direction, distance)
@@ -42,8 +47,10 @@ def add_pleural_tissue(lung, hu, bones, spacing, center):
             ribs, _ = _span(bones[s] & (distance > last[direction]), direction, distance)
             ribs = np.where(np.isinf(ribs), ndimage.minimum_filter1d(ribs, 9, mode="wrap"), ribs)
             edge = lung[s] & (distance > last[direction] - _EDGE_MM)
-            limit = np.where(_dense(hu[s][edge], direction[edge]) & np.isfinite(ribs), ribs - _WALL_MM, 0)
-            extra = beyond & ((distance < limit[direction]) & behind | _hull(lung[s]))
+            wall = np.where(np.isfinite(ribs), ribs - _WALL_MM, 0)
+            dense = _dense(hu[s][edge], direction[edge]) | deep & (ribs - last > _DEEP_MM)
+            hull = _hull(lung[s]) & (distance < last[direction] + _HULL_DEPTH_MM)
+            extra = beyond & (sides & (distance < wall[direction]) & dense[direction] | hull)
             whole[s] |= _attached(extra, lung[s])
     return whole
 

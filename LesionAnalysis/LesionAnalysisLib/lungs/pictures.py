@@ -138,7 +138,11 @@ def _pick_lungs(dark):
     index = np.arange(1, count + 1)
     areas = ndimage.sum_labels(dark, labels, index)
     keep = areas >= max(0.03 * areas.max(), 12)
-    keep &= ~_is_windpipe(labels, index, areas) & ~_is_under_body(labels, index, areas)
+    keep &= ~_is_windpipe(labels, index, areas)
+    under = _is_under_body(labels, index, areas)
+    # lungs below a large bubble of the stomach are no table: what remains must be enough for lungs
+    if areas[keep & ~under].sum() >= max(_MIN_LUNG_SHARE * labels.size, 0.5 * areas[keep & under].sum()):
+        keep &= ~under
     if not keep.any():
         keep = areas == areas.max()
     return np.isin(labels, index[keep])

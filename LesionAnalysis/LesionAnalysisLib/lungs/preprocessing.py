@@ -20,10 +20,11 @@ class Preprocessing:
 
     window_hu: tuple[float, float] = (-1200.0, 600.0)  # HU shown as 0 and 255 (Wang 2020d)
     anchor_greys: bool = True  # bring lung air and soft tissue to the same greys whatever the source's window
-    mask_lungs: bool = False  # black out everything but the lungs
+    mask_lungs: bool = True  # black out everything but the lungs of a volume, which are found in 3D
+    mask_pictures: bool = False  # likewise of pictures, where consolidations are lost with what surrounds them
     margin: float = 0.03  # added around the lungs' box on every side, as a share of its size
     size: int = 512  # rows and columns of the network's picture
-    slab_mm: float = 6.0  # thinner slices of a volume are averaged to this; 0 switches it off
+    slab_mm: float = 4.0  # thinner slices of a volume are averaged to this; 0 switches it off
     min_mean: float = 0.03  # slices whose masked crop has a lower mean in [0, 1] are dropped
     min_area_share: float = 0.1  # so are slices with less lung than this share of the largest slice's
 
@@ -44,7 +45,7 @@ class Preprocessing:
 
         Its `min_mean` of 0.08 loses infected slices at the base of the lungs, so the default is lower.
         """
-        return cls(anchor_greys=False, mask_lungs=True, margin=0.0, slab_mm=0.0, min_mean=0.08)
+        return cls(anchor_greys=False, mask_lungs=True, mask_pictures=True, margin=0.0, slab_mm=0.0, min_mean=0.08)
 
     def to_dict(self):
         """Settings as plain values for JSON."""
@@ -151,13 +152,13 @@ def cut_picture(picture, lungs, preprocessing, index=0):
     whole = (r0 - 0.5, c0 - 0.5, r1 - 0.5, c1 - 0.5)
     found = bool(lungs.any())
     crop = crop_box(lungs, preprocessing.margin) if found else whole
-    if not preprocessing.mask_lungs and _fills(crop, whole):
+    if not preprocessing.mask_pictures and _fills(crop, whole):
         crop = whole
     rows, columns = covered_pixels(crop, picture.shape)
     part, inside = picture[rows, columns], lungs[rows, columns]
     table = grey_table(anchor_greys(part, inside if found else None) if preprocessing.anchor_greys else None)
     greys = table[part]
-    if preprocessing.mask_lungs and found:
+    if preprocessing.mask_pictures and found:
         greys = np.where(inside, greys, np.uint8(0))
     moved = (crop[0] - rows.start, crop[1] - columns.start, crop[2] - rows.start, crop[3] - columns.start)
     return LungSlice(index, resample(greys, moved, preprocessing.size), crop, found)

@@ -207,7 +207,7 @@ def _fill(part, hu, gas, pixel_mm2):
         if count > 1:
             areas = np.bincount(holes.ravel())
             airy_areas = np.bincount(holes[airy_slice], minlength=count + 1)
-            fill = (areas * pixel_mm2 < _MAX_HOLE_MM2) | (airy_areas > 0.12 * areas)
+            fill = (areas * pixel_mm2 < _MAX_HOLE_MM2) | (airy_areas > 0.07 * areas)
             for edge in (holes[0], holes[-1], holes[:, 0], holes[:, -1]):
                 fill[edge] = False
             fill[0] = False
