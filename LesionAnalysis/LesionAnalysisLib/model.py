@@ -15,7 +15,6 @@ Arrays are read without pickle, so that a model from elsewhere can hold wrong nu
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import io
 import json
@@ -33,7 +32,7 @@ import torch
 
 from .clusters import LesionClusters
 from .fecnn import FeCNN
-from .quantization import correct_means, dequantize, quantize
+from .quantization import dequantize, quantize
 
 SCHEMA = 1
 CONFIG, WEIGHTS, CLUSTERS, CARD, CHECKSUMS = (
@@ -135,15 +134,12 @@ class ModelBundle:
         input_statistics: Mapping[str, Any] | None = None,
         cluster_names: Mapping[int, str] | None = None,
         training: Mapping[str, Any] | None = None,
-        calibration: torch.Tensor | None = None,
         overwrite: bool = False,
     ) -> ModelBundle:
         """Write a model folder and read it back.
 
         The folder appears under its name only when it is complete; ``overwrite`` replaces an earlier
         model there. ``id`` defaults to the folder's name, ``cluster_names`` to ``cluster 1``, ...
-        ``calibration``, some dozens of training slices (N, 1, H, W) in 0..1, halves what rounding the
-        weights changes in the probabilities.
 
         Raises:
             FileExistsError: the folder exists (and, with ``overwrite``, is no model folder).
@@ -167,8 +163,9 @@ class ModelBundle:
             raise ValueError("The lesion clusters belong to another network: its C5 has other channels.")
         if set(names) != set(range(1, count + 1)):
             raise ValueError(f"Give one name for each of the clusters 1 to {count}.")
+        weights = quantize({name: _numpy(value) for name, value in network.state_dict().items()})
         files = {
-            CONFIG: text.encode(), WEIGHTS: _array_bytes(_quantized(network, calibration)),
+            CONFIG: text.encode(), WEIGHTS: _array_bytes(weights),
             CLUSTERS: _array_bytes(clusters.to_arrays()), CARD: card.encode(),
         }  # fmt: skip
         _write(folder, files)
@@ -277,17 +274,6 @@ def _array_bytes(arrays: Mapping[str, np.ndarray]) -> bytes:
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
     return buffer.getvalue()
-
-
-def _quantized(network: FeCNN, calibration: torch.Tensor | None) -> dict[str, np.ndarray]:
-    stored = quantize({name: _numpy(value) for name, value in network.state_dict().items()})
-    if calibration is None:
-        return stored
-    exact = copy.deepcopy(network).cpu().float().eval()
-    rounded = _network(network.settings, stored)
-    correct_means(rounded, exact, calibration)
-    corrected = {name: _numpy(value) for name, value in rounded.state_dict().items()}
-    return {name: a if a.dtype == np.int8 else corrected.get(name, a) for name, a in stored.items()}
 
 
 def _network(settings: Mapping[str, Any], stored: Mapping[str, np.ndarray]) -> FeCNN:
