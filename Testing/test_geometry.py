@@ -30,7 +30,9 @@ def cell_mm(analysis):
     view = analysis.ct.axial()
     lungs = view.from_volume(analysis.lung_mask)
     rows, columns = np.flatnonzero(lungs.any((0, 2))), np.flatnonzero(lungs.any((0, 1)))
-    return np.array([np.ptp(columns) * view.spacing[0] / 16, np.ptp(rows) * view.spacing[1] / 16, view.spacing[2]])
+    cells = analysis.config["preprocessing"]["size"] / 32
+    size = np.array([np.ptp(columns), np.ptp(rows)]) * view.spacing[:2]
+    return np.array([*(size / cells), view.spacing[2]])
 
 
 @pytest.mark.parametrize("name", [n for n in orientations() if n != "axial" and not n.startswith(RESAMPLED)])

@@ -15,8 +15,9 @@ from .trainer import Views
 
 
 def look(network: FeCNN, samples: list[Sample], store: PictureStore, order: np.ndarray, size: int, margin: float,
-         positive: int = 1, batch: int = 8, dtype: torch.dtype = torch.bfloat16) -> dict[str, np.ndarray]:  # fmt: skip
-    """What the network sees in plain views of the samples in ``order``.
+         positive: int = 1, batch: int = 8, dtype: torch.dtype = torch.bfloat16,
+         masked: bool = False) -> dict[str, np.ndarray]:  # fmt: skip
+    """What the network sees in plain views of the samples in ``order`` (``masked``: with nothing but the lungs).
 
     Returns:
         ``log_odds`` (n,), ``pooled`` (n, K) means of C5, ``features`` (m, K) at the peaks of the lesions of the
@@ -24,7 +25,7 @@ def look(network: FeCNN, samples: list[Sample], store: PictureStore, order: np.n
     """
     folded = FoldedFeCNN(network, dtype)
     log_odds, pooled, features, origin = [], [], [], []
-    views = Views(store, samples, order, size, margin)
+    views = Views(store, samples, order, size, margin, masked=masked)
     for pictures, _ in DataLoader(views, batch):
         with torch.inference_mode():
             maps = folded.backbone(pictures)

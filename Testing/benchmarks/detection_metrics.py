@@ -31,6 +31,7 @@ class Truth:
 
     labels: np.ndarray  # (H, W) int32: 1, 2, ... inside the lesions, 0 elsewhere
     boxes: np.ndarray  # (n, 4)
+    mask: np.ndarray  # (H, W) bool: all that was drawn, also what is too small to count as a lesion
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +50,7 @@ def truth_lesions(mask: np.ndarray, gap: float = GAP, smallest: int = SMALLEST) 
     """
     mask = np.asarray(mask, bool)
     if not mask.any():
-        return Truth(np.zeros(mask.shape, np.int32), np.zeros((0, 4)))
+        return Truth(np.zeros(mask.shape, np.int32), np.zeros((0, 4)), mask)
     near = ndimage.distance_transform_edt(~mask) <= gap / 2 if gap else mask
     joined, _ = ndimage.label(near, np.ones((3, 3)))
     parts = joined * mask
@@ -58,7 +59,7 @@ def truth_lesions(mask: np.ndarray, gap: float = GAP, smallest: int = SMALLEST) 
     labels = np.zeros(mask.shape, np.int32)
     for new, old in enumerate(kept, start=1):
         labels[parts == old] = new
-    return Truth(labels, _boxes(labels))
+    return Truth(labels, _boxes(labels), mask)
 
 
 def overlap_ratio(box: np.ndarray, lesion: np.ndarray, ratio: str) -> float:
@@ -67,12 +68,15 @@ def overlap_ratio(box: np.ndarray, lesion: np.ndarray, ratio: str) -> float:
 
 
 def hits(truth: Truth, found: Candidates, ratio: str, threshold: float) -> np.ndarray:
-    """Which lesions are hit (n,) bool and which candidates hit one (m,) bool.
+    """Which lesion is hit by which candidate: (n, m) bool.
 
     A candidate hits a lesion where the ratio of their boxes exceeds ``threshold`` and its peak lies in
     what they share.
     """
-    return _hit(truth, found, ratio, threshold).any(1)
+    overlap = _overlaps(found.boxes, truth.boxes, ratio).T > threshold
+    low, high = truth.boxes[:, None, :2], truth.boxes[:, None, 2:]
+    # the peak lies in its own box anyway, so "in what they share" is "in the lesion's box"
+    return overlap & (found.peaks >= low).all(2) & (found.peaks < high).all(2)
 
 
 @dataclass(frozen=True)
@@ -85,13 +89,15 @@ class SliceCounts:
     boxes_hitting: dict[tuple[str, float], int]
     peaks_on_lesion: int
     lesion_pixels: int
+    lesion_pixels_marked: int
+    mask_pixels: int
     marked_pixels: int
-    shared_pixels: int
+    mask_pixels_marked: int
 
 
 def evaluate_slice(truth: Truth, found: Candidates, thresholds: Sequence[float] = THRESHOLDS) -> SliceCounts:
     """Compare one slice's map with its lesions."""
-    tables = {(r, t): _hit(truth, found, r, t) for r in RATIOS for t in thresholds}
+    tables = {(r, t): hits(truth, found, r, t) for r in RATIOS for t in thresholds}
     inside = np.floor(found.peaks).astype(int).reshape(-1, 2)
     inside = np.clip(inside, 0, np.array(truth.labels.shape) - 1)
     lesion = truth.labels > 0
@@ -102,8 +108,10 @@ def evaluate_slice(truth: Truth, found: Candidates, thresholds: Sequence[float] 
         boxes_hitting={key: int(table.any(0).sum()) for key, table in tables.items()},
         peaks_on_lesion=int(lesion[inside[:, 0], inside[:, 1]].sum()),
         lesion_pixels=int(lesion.sum()),
+        lesion_pixels_marked=int((lesion & found.area).sum()),
+        mask_pixels=int(truth.mask.sum()),
         marked_pixels=int(found.area.sum()),
-        shared_pixels=int((lesion & found.area).sum()),
+        mask_pixels_marked=int((truth.mask & found.area).sum()),
     )
 
 
@@ -112,7 +120,7 @@ def summarize(counts: Sequence[SliceCounts]) -> dict[str, float]:
 
     ``hit box 0.1``: share of lesions hit, by ratio and threshold; ``precision box 0.1``: share of boxes
     that hit a lesion; ``pointing``: share of peaks on a lesion; ``area hit``: share of the lesions' pixels
-    that are marked; ``dice``: of all pixels; ``boxes a slice``; ``lesions``; ``slices``.
+    that are marked; ``dice``: of marks and mask over all pixels; ``boxes a slice``; ``lesions``; ``slices``.
     """
 
     def total(name: str) -> int:
@@ -125,8 +133,8 @@ def summarize(counts: Sequence[SliceCounts]) -> dict[str, float]:
         figures[f"precision {key[0]} {key[1]}"] = _share(hitting, total("boxes"))
     figures["boxes a slice"] = _share(total("boxes"), len(counts))
     figures["pointing"] = _share(total("peaks_on_lesion"), total("boxes"))
-    figures["area hit"] = _share(total("shared_pixels"), total("lesion_pixels"))
-    figures["dice"] = _share(2 * total("shared_pixels"), total("lesion_pixels") + total("marked_pixels"))
+    figures["area hit"] = _share(total("lesion_pixels_marked"), total("lesion_pixels"))
+    figures["dice"] = _share(2 * total("mask_pixels_marked"), total("mask_pixels") + total("marked_pixels"))
     return figures
 
 
@@ -169,16 +177,6 @@ def auc_within(scores: Sequence[float], labels: Sequence[bool], groups: Sequence
     return wins / pairs if pairs else float("nan")
 
 
-def _hit(truth: Truth, found: Candidates, ratio: str, threshold: float) -> np.ndarray:
-    """(n, m) bool: lesion by candidate."""
-    if not len(truth.boxes) or not len(found.boxes):
-        return np.zeros((len(truth.boxes), len(found.boxes)), bool)
-    overlap = _overlaps(found.boxes, truth.boxes, ratio).T > threshold
-    low, high = truth.boxes[:, None, :2], truth.boxes[:, None, 2:]
-    # the peak lies in its own box anyway, so "in what they share" is "in the lesion's box"
-    return overlap & (found.peaks >= low).all(2) & (found.peaks < high).all(2)
-
-
 def _overlaps(first: np.ndarray, second: np.ndarray, ratio: str) -> np.ndarray:
     """(n, m) ratios of boxes (n, 4) and (m, 4)."""
     if ratio not in RATIOS:
@@ -187,7 +185,7 @@ def _overlaps(first: np.ndarray, second: np.ndarray, ratio: str) -> np.ndarray:
     sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
     shared = np.clip(sides, 0, None).prod(-1)
     area_a, area_b = ((x[..., 2:] - x[..., :2]).prod(-1) for x in (a, b))
-    return shared / (area_a + 0 * area_b if ratio == "box" else area_a + area_b - shared)
+    return shared / (area_a if ratio == "box" else area_a + area_b - shared)
 
 
 def _boxes(labels: np.ndarray) -> np.ndarray:

@@ -16,7 +16,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), *(str(HERE.parents[1] / name) for name in ("LesionAnalysis", "LesionAnalysisTraining"))]
+
 from card import model_card
 from LesionAnalysisLib.analyzer import AnalysisConfig, LesionAnalyzer
 from LesionAnalysisLib.clusters import LesionClusters, choose_k
@@ -32,7 +34,7 @@ from LesionAnalysisTrainingLib.lesion_space import look
 from LesionAnalysisTrainingLib.trainer import Views
 from train_bundled import CLASSES, ROOT, collect
 
-SIZE, MARGIN = 512, 0.03
+SIZE, MARGIN = 384, 0.03
 LICENSE = "CC BY-NC-SA 4.0"
 
 
@@ -123,17 +125,25 @@ def main() -> None:
 
     validation = np.array([i for i, s in enumerate(samples) if s.split == VALIDATION])
     held_out = look(network, samples, store, validation, SIZE, MARGIN)
+    masked = look(network, samples, store, validation, SIZE, MARGIN, masked=True)
     truth = np.array([samples[i].label for i in validation])
     sources = np.array([samples[i].source for i in validation])
     weights = np.array([1 / np.sum(sources == s) for s in sources])  # each source counts alike
-    temperature = fit_temperature(held_out["log_odds"], truth, weights)
-    train = np.array([i for i, s in enumerate(samples) if s.split == TRAIN])
+    both = np.concatenate([held_out["log_odds"], masked["log_odds"]])  # pictures and volumes share it
+    temperature = fit_temperature(both, np.tile(truth, 2), np.tile(weights, 2))
+    # every positive slice for the clusters, and as many negatives as the input statistics need
+    train = np.array([i for i, s in enumerate(samples) if s.split == TRAIN and s.label == 1])
+    negatives = np.array([i for i, s in enumerate(samples) if s.split == TRAIN and s.label == 0])
+    train = np.concatenate([train, negatives[:: max(1, len(negatives) // 300)]])
     cache = args.work / "train_look.npz"
     if not cache.exists():
-        np.savez(cache, **look(network, samples, store, train, SIZE, MARGIN))
+        # half of the slices as pictures are shown, half as volumes are
+        views = [look(network, samples, store, train[i::2], SIZE, MARGIN, masked=bool(i)) for i in (0, 1)]
+        positives = [np.array([samples[j].label == 1 for j in train[i::2]]) for i in (0, 1)]
+        np.savez(cache, pooled=np.concatenate([v["pooled"] for v in views]), lesions=np.concatenate(
+            [v["features"][p[v["slice"]]] for v, p in zip(views, positives, strict=True)]))
     seen = dict(np.load(cache))
-    positives = np.array([samples[i].label == 1 for i in train])
-    lesions = seen["features"][positives[seen["slice"]]]
+    lesions = seen["lesions"]
     choice = choose_k(lesions[:: max(1, len(lesions) // 1500)], k_max=8, n_bootstraps=5)
     clusters = LesionClusters(n_clusters=2).fit(lesions)
 
@@ -142,6 +152,7 @@ def main() -> None:
         "lesions": len(lesions), "temperature": temperature,
         "elbow": {"k": choice.k, "silhouettes": rounded(choice.silhouettes), "stability": rounded(choice.stability)},
         "validation": figures(samples, validation, sigmoid(held_out["log_odds"] / temperature)),
+        "validation_masked": figures(samples, validation, sigmoid(masked["log_odds"] / temperature)),
         "false_alarms": false_alarms(args.data, network, args.work, temperature),
     }  # fmt: skip
     facts["config"]["imagenet"] = Path(training["imagenet"]).name if training["imagenet"] else None
@@ -149,11 +160,12 @@ def main() -> None:
         "title": "FeCNN ResNet-50, COVID-19 against other chest CT", "license": LICENSE,
         "classes": ("non-COVID-19", "COVID-19"), "preprocessing": Preprocessing(margin=MARGIN, size=SIZE).to_dict(),
         "clusters": clusters, "temperature": temperature,
-        "input_statistics": input_statistics(seen["pooled"], held_out["pooled"]),
+        "input_statistics": input_statistics(seen["pooled"], np.concatenate([held_out["pooled"], masked["pooled"]])),
     }  # fmt: skip
     rng = np.random.default_rng(0)
-    views = Views(store, samples, rng.choice(train, 24, replace=False), SIZE, MARGIN)
-    parts["calibration"] = torch.stack([views[i][0] for i in range(len(views))])
+    chosen = rng.choice(train, 24, replace=False)
+    shown = [Views(store, samples, chosen[i::2], SIZE, MARGIN, masked=bool(i)) for i in (0, 1)]
+    parts["calibration"] = torch.stack([views[i][0] for views in shown for i in range(len(views))])
     draft = ModelBundle.save(args.work / "draft" / args.output.name, network, card="draft", overwrite=True, **parts)
     stored = look(draft.network(), samples, store, validation, SIZE, MARGIN)
     change = np.abs(sigmoid(stored["log_odds"] / temperature) - sigmoid(held_out["log_odds"] / temperature))
@@ -164,7 +176,8 @@ def main() -> None:
                         "paper": volumes(args.data, draft, AnalysisConfig.paper())}  # fmt: skip
     (args.work / "facts.json").write_text(json.dumps(facts, indent=1))
     card = model_card(args.output.name, facts)
-    recipe = {k: facts[k] for k in ("config", "counts", "validation", "false_alarms")}
+    recipe = {k: facts[k] for k in ("config", "counts", "validation", "validation_masked", "false_alarms")}
+    recipe["validation_patients"] = sorted({s.patient for s in samples if s.split == VALIDATION})
     bundle = ModelBundle.save(args.output, network, card=card, training=recipe, overwrite=True, **parts)
     print(card)
     print(f"saved {bundle.id}: {sum(f.stat().st_size for f in args.output.iterdir()) / 1e6:.1f} MB")

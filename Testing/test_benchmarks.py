@@ -1,0 +1,113 @@
+"""The benchmarks: what they measure with must itself be right. They are too slow to be run here in full."""
+
+import analyze
+import detection
+import numpy as np
+import pytest
+import straightforward
+import torch
+from LesionAnalysisLib.analyzer import AnalysisConfig, LesionAnalyzer
+from LesionAnalysisLib.clusters import LesionClusters
+from LesionAnalysisLib.fecnn import FeCNN
+from LesionAnalysisLib.lungs import Preprocessing
+from LesionAnalysisLib.model import ModelBundle
+from LesionAnalysisLib.phantom import make_phantom
+
+
+@pytest.fixture(scope="module")
+def phantom():
+    return make_phantom((12, 128, 128), (2.8, 2.8, 25.0))
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    torch.manual_seed(0)
+    network = FeCNN("resnet18").eval()
+    with torch.no_grad():
+        network.head.fusion.classify.bias[1] += 5  # every slice positive
+    centers = np.random.default_rng(0).random((3, 512))
+    return ModelBundle.save(
+        tmp_path_factory.mktemp("models") / "m", network, title="t", license="CC0", classes=("no", "yes"), card="",
+        preprocessing=Preprocessing(size=128).to_dict(), clusters=LesionClusters(2).fit(centers),
+    )  # fmt: skip
+
+
+def test_researchers_lungs_are_those_of_the_phantom(phantom):
+    middle = len(phantom.lung_mask) // 2
+    found, true = straightforward.segment_slice(phantom.ct.array[middle]), phantom.lung_mask[middle]
+    assert 2 * (found & true).sum() / (found.sum() + true.sum()) > 0.8
+
+
+def test_researchers_pipeline_maps_the_same_slices_as_grad_cam(phantom, bundle, monkeypatch):
+    pytest.importorskip("cv2")
+    pytest.importorskip("ttach")
+    monkeypatch.setattr(straightforward, "SIZE", 128)
+    volume = phantom.ct.axial().array[4:8]
+    results = [
+        straightforward.run(volume, bundle.network(), bundle.clusters, every=every) for every in (True, False)
+    ]
+    assert results[0].probabilities == pytest.approx(results[1].probabilities, abs=1e-5)
+    assert set(results[0].probabilities) == {0, 1, 2, 3}
+    assert np.allclose(results[0].lam, results[1].lam, atol=1e-4)
+    assert all(box[0] < box[2] for _, box, _ in results[0].lesions)
+
+
+def test_taking_slices_keeps_the_length_of_the_body(phantom):
+    ct = phantom.ct
+    for count in (6, 12, 24):
+        taken = analyze.take_slices(ct, count)
+        view, given = taken.axial(), ct.axial()
+        assert view.array.shape[0] == count
+        assert count * view.spacing[2] == pytest.approx(12 * given.spacing[2])
+        first, last = (v.position_mm(-0.5) for v in (view, given))
+        assert first == pytest.approx(last)  # the lower edge of the lowest slice
+    assert np.array_equal(analyze.take_slices(ct, 12).axial().array, ct.axial().array)
+
+
+def test_table_marks_what_is_missed(capsys):
+    table = analyze.Table()
+    table.row("fast enough", 6, "x", 5, at_least=True)
+    table.row("too large", 3, "GB", 2.5)
+    fast, large = capsys.readouterr().out.splitlines()[1:]
+    assert "MISSED" in large and "MISSED" not in fast
+    assert table.failed == 1
+
+
+def test_peak_memory_counts_what_was_used():
+    before = analyze.peak_kilobytes()
+    block = np.ones(60_000_000, np.uint8)
+    assert analyze.peak_kilobytes() - before > 30_000
+    del block
+
+
+def test_detection_brings_boxes_peaks_and_area_into_one_frame(bundle):
+    phantom = make_phantom((6, 160, 128), (2.8, 2.8, 50.0))
+    grey = np.clip((phantom.ct.axial().array[3] + 1200) / 1800 * 255, 0, 255).astype(np.uint8)
+    analyzer = LesionAnalyzer(bundle, AnalysisConfig(threshold=1e-9, min_cells=1))
+    seen = detection.look(analyzer, "slice", grey, np.zeros(grey.shape, bool))
+    found = seen.candidates()
+    assert seen.probability > 0.5 and len(found.boxes) > 0
+    assert found.area.shape == (512, 512)
+    for box, peak in zip(found.boxes, found.peaks, strict=True):
+        assert (box[:2] < peak).all() and (peak < box[2:]).all()
+    rows, columns = np.nonzero(found.area)
+    low, high = found.boxes[:, :2].min(0), found.boxes[:, 2:].max(0)
+    assert (rows.min() >= low[0] - 4) and (columns.max() < high[1] + 4)  # a pixel of the slice is 3 or 4 of 512
+
+
+def test_picture_without_lungs_counts_as_nothing_found(bundle):
+    grey = np.full((64, 64), 200, np.uint8)
+    grey[:32] = 190
+    seen = detection.look(LesionAnalyzer(bundle), "slice", grey, np.ones(grey.shape, bool))
+    assert np.isnan(seen.probability) and not seen.area.any() and len(seen.boxes) == 0
+
+
+def test_ceiling_on_a_fine_grid_is_nearly_the_mask():
+    mask = np.zeros((256, 200), bool)
+    mask[40:100, 50:110] = True
+    seen = detection.Seen("s", mask, 1.0, np.zeros((0, 4)), np.zeros((0, 2)), mask, (19.5, 9.5, 219.5, 189.5))
+    found = detection.ceiling(seen, 32, 1)
+    assert len(found.boxes) == 1
+    assert found.boxes[0] == pytest.approx(seen.truth.boxes[0], abs=0.6 * 512 / 32)
+    both, either = (found.area & (seen.truth.labels > 0)).sum(), (found.area | (seen.truth.labels > 0)).sum()
+    assert both / either > 0.8
