@@ -206,13 +206,18 @@ def lungs_at(piece, lungs):
     return lungs[np.ix_(rows.clip(0, lungs.shape[0] - 1), columns.clip(0, lungs.shape[1] - 1))]
 
 
-def test_paper_preset_is_black_outside_of_the_lungs_and_the_default_is_not():
+@pytest.mark.parametrize("settings", [Preprocessing.paper(), Preprocessing()])
+def test_volumes_are_black_outside_of_the_lungs(settings):
     hu, lungs = chest()
-    paper, = lung_slices(ct_of(hu), lungs, Preprocessing.paper(), indices=[5])
-    outside = ~lungs_at(paper, lungs[5])
-    assert np.mean(paper.image[outside] == 0) > 0.9  # but for the blur of the border
-    default, = lung_slices(ct_of(hu), lungs, Preprocessing(), indices=[5])
-    assert np.median(default.image[~lungs_at(default, lungs[5])]) == pytest.approx(190, abs=4)
+    piece, = lung_slices(ct_of(hu), lungs, settings, indices=[5])
+    outside = ~lungs_at(piece, lungs[5])
+    assert np.mean(piece.image[outside] == 0) > 0.9  # but for the blur of the border
+
+
+def test_without_the_mask_soft_tissue_has_its_anchor():
+    hu, lungs = chest()
+    piece, = lung_slices(ct_of(hu), lungs, Preprocessing(mask_lungs=False), indices=[5])
+    assert np.median(piece.image[~lungs_at(piece, lungs[5])]) == pytest.approx(190, abs=4)
 
 
 # Volumes
