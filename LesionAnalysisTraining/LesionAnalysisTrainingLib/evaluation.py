@@ -25,7 +25,7 @@ def accuracy(truth: np.ndarray, score: np.ndarray, threshold: float = 0.5) -> fl
 
 def bootstrap(
     metric: Callable[[np.ndarray, np.ndarray], float], truth: np.ndarray, score: np.ndarray,
-    patients: np.ndarray, rounds: int = 2000, seed: int = 0, level: float = 0.95,
+    patients: np.ndarray, rounds: int = 400, seed: int = 0, level: float = 0.95,
 ) -> tuple[float, float, float]:  # fmt: skip
     """The metric and its interval (value, low, high): patients are redrawn with all their slices."""
     rng = np.random.default_rng(seed)

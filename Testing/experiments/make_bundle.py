@@ -31,7 +31,6 @@ from LesionAnalysisTrainingLib.calibration import fit_temperature
 from LesionAnalysisTrainingLib.dataset import TEST, TRAIN, VALIDATION, PictureStore, describe, read_manifest
 from LesionAnalysisTrainingLib.evaluation import accuracy, auc, average_precision, bootstrap
 from LesionAnalysisTrainingLib.lesion_space import look
-from LesionAnalysisTrainingLib.trainer import Views
 from train_bundled import CLASSES, ROOT, collect
 
 SIZE, MARGIN = 384, 0.03
@@ -124,8 +123,7 @@ def main() -> None:
     network, training, history = load_network(args.work)
 
     validation = np.array([i for i, s in enumerate(samples) if s.split == VALIDATION])
-    held_out = look(network, samples, store, validation, SIZE, MARGIN)
-    masked = look(network, samples, store, validation, SIZE, MARGIN, masked=True)
+    held_out, masked = (look(network, samples, store, validation, SIZE, MARGIN, masked=m) for m in (False, True))
     truth = np.array([samples[i].label for i in validation])
     sources = np.array([samples[i].source for i in validation])
     weights = np.array([1 / np.sum(sources == s) for s in sources])  # each source counts alike
@@ -162,15 +160,11 @@ def main() -> None:
         "clusters": clusters, "temperature": temperature,
         "input_statistics": input_statistics(seen["pooled"], np.concatenate([held_out["pooled"], masked["pooled"]])),
     }  # fmt: skip
-    rng = np.random.default_rng(0)
-    chosen = rng.choice(train, 24, replace=False)
-    shown = [Views(store, samples, chosen[i::2], SIZE, MARGIN, masked=bool(i)) for i in (0, 1)]
-    parts["calibration"] = torch.stack([views[i][0] for views in shown for i in range(len(views))])
     draft = ModelBundle.save(args.work / "draft" / args.output.name, network, card="draft", overwrite=True, **parts)
     stored = look(draft.network(), samples, store, validation, SIZE, MARGIN)
     change = np.abs(sigmoid(stored["log_odds"] / temperature) - sigmoid(held_out["log_odds"] / temperature))
-    exact = look(network, samples, store, validation[::4], SIZE, MARGIN, dtype=torch.float32)
-    rounding = np.abs(sigmoid(exact["log_odds"] / temperature) - sigmoid(held_out["log_odds"][::4] / temperature))
+    exact = look(network, samples, store, validation[::6], SIZE, MARGIN, dtype=torch.float32)
+    rounding = np.abs(sigmoid(exact["log_odds"] / temperature) - sigmoid(held_out["log_odds"][::6] / temperature))
     facts |= {"quantization_change": float(change.max()), "bfloat16_change": float(rounding.max())}
     facts["volumes"] = {"default": volumes(args.data, draft, AnalysisConfig()),
                         "paper": volumes(args.data, draft, AnalysisConfig.paper())}  # fmt: skip
