@@ -109,7 +109,8 @@ def look(analyzer: LesionAnalyzer, name: str, picture: np.ndarray, mask: np.ndar
 def ceiling(seen: Seen, cells: int, min_cells: int, crop: tuple | None = None) -> Candidates:
     """What a map without fault would show, on a grid over ``crop`` (default: what the network saw)."""
     crop = crop or seen.crop
-    regions: Regions = split_regions(perfect_map(resize_mask(seen.mask, crop), cells), min_cells)
+    size = SIZE if SIZE % cells == 0 else 32 * cells  # of which whole cells can be cut
+    regions: Regions = split_regions(perfect_map(resize_mask(seen.mask, crop, size), cells), min_cells)
     shape, grid = seen.mask.shape, (cells, cells)
     return at_512(
         np.array([box_to_axial(r.box, crop, grid, shape) for r in regions]).reshape(-1, 4),
@@ -129,8 +130,8 @@ def read_set(folder: Path, limit: int | None) -> list[tuple[str, np.ndarray, np.
     return found
 
 
-def report_detection(seen: list[Seen], min_cells: int, threshold: float) -> None:
-    """The table of hit rates of the slices with lesions."""
+def report_detection(seen: list[Seen], min_cells: int, threshold: float, cells: int) -> None:
+    """The table of hit rates of the slices with lesions; ``cells`` a side has the map of the model in use."""
     seen = [s for s in seen if s.mask.any()]
     truth = [s.truth for s in seen]
     positive = [s.probability >= threshold for s in seen]
@@ -140,6 +141,7 @@ def report_detection(seen: list[Seen], min_cells: int, threshold: float) -> None
         "model, positive slices": lambda: [
             s.candidates() if p else nothing for s, p in zip(seen, positive, strict=True)
         ],
+        f"ceiling {cells}x{cells} (in use), {min_cells} cells": lambda: [ceiling(s, cells, min_cells) for s in seen],
         f"ceiling 16x16, {min_cells} cells": lambda: [ceiling(s, 16, min_cells) for s in seen],
         f"ceiling 32x32, {min_cells} cells": lambda: [ceiling(s, 32, min_cells) for s in seen],
         "ceiling 16x16, 1 cell": lambda: [ceiling(s, 16, 1) for s in seen],
@@ -223,7 +225,7 @@ def main() -> int:
         pictures = read_set(folder, args.limit)
         print(f"\n{name}: {len(pictures)} slices", flush=True)
         seen = [look(analyzer, *entry) for entry in pictures]
-        report_detection(seen, args.min_cells, args.threshold)
+        report_detection(seen, args.min_cells, args.threshold, analyzer.preprocessing.size // 32)
         if scans := read_scans(folder):
             report_diagnosis(seen, scans, unseen, args.threshold)
     return 0
