@@ -23,8 +23,8 @@ from .lesions import peak_features, split_merged, split_regions
 from .lungs import LungSlice, Preprocessing, lung_slices, segment_lungs
 from .model import ModelBundle
 from .results import Analysis, SliceDiagnosis, StudySummary
-from .saliency import SALIENCY, heatmaps
-from .study import study_probability, unlike_training
+from .saliency import SALIENCY, heatmaps, log_odds
+from .study import sigmoid, study_probability, unlike_training
 from .volume import CtVolume
 
 Progress = Callable[[float, str], None]
@@ -196,14 +196,13 @@ class _Run:
             maps = network.backbone(pictures.to(device).float() / 255.0)
             logits = network.head(*maps) / self.temperature
             positive = self.bundle.positive
-            others = torch.cat([logits[:, :positive], logits[:, positive + 1 :]], 1)
-            odds = (logits[:, positive] - torch.logsumexp(others, 1)).cpu().numpy()
+            odds = log_odds(logits, positive).cpu().numpy()
             classes = logits.argmax(1).cpu().numpy()
             if self.bundle.input_statistics:
                 pooled = maps[2].mean((2, 3), dtype=torch.float32).cpu().numpy()
             else:
                 pooled = np.zeros((len(portion), 0), np.float32)
-        shown = np.flatnonzero(_sigmoid(odds) >= self.config.threshold)
+        shown = np.flatnonzero(sigmoid(odds) >= self.config.threshold)
         with _Timed(self.timing, "maps"):
             if not len(shown):
                 return odds, classes, pooled, shown, [], []
@@ -219,7 +218,7 @@ class _Run:
             self.log_odds[item.index], self.class_of[item.index] = float(value), int(name)
         with _Timed(self.timing, "maps"):
             for i, row in enumerate(shown):
-                self._place(portion[row], heat[i], activations[i], float(_sigmoid(odds[row])))
+                self._place(portion[row], heat[i], activations[i], float(sigmoid(odds[row])))
 
     def _place(self, item: LungSlice, heat: np.ndarray, activations: torch.Tensor, probability: float) -> None:
         if self.config.inside_lungs:
@@ -259,7 +258,7 @@ class _Run:
         position = self.view.position_mm(index) if self.ct.calibrated else None
         if index not in self.log_odds:
             return SliceDiagnosis(index, position, False, None, "", False)
-        probability = float(_sigmoid(self.log_odds[index]))
+        probability = float(sigmoid(self.log_odds[index]))
         return SliceDiagnosis(
             index, position, True, probability, self._class_name(probability, self.class_of[index]),
             probability >= self.config.threshold, self.findings.slice_lesions(index),
@@ -311,10 +310,6 @@ class _Timed:
 
     def __exit__(self, *_: object) -> None:
         self.timing[self.stage] += time.perf_counter() - self.began
-
-
-def _sigmoid(x):
-    return 1.0 / (1.0 + np.exp(-np.clip(x, -60.0, 60.0)))
 
 
 def _lung_share(lungs: np.ndarray, crop: tuple, grid: tuple[int, int]) -> np.ndarray:

@@ -77,9 +77,11 @@ class Findings:
         grid = regions.labels.shape
         box = box_to_axial(region.box, crop, grid, shape)
         peak = cell_to_axial(*region.peak, crop, grid)
-        values = self._values(index, labels == region.number)
+        inside = labels == region.number
+        pixels = int(np.count_nonzero(inside))
+        values = self._values(index, inside)
         best = np.sort(scores)[::-1]
-        area = view.spacing[0] * view.spacing[1] * int((labels == region.number).sum())
+        area = view.spacing[0] * view.spacing[1] * pixels
         lesion = SliceLesion(
             slice_index=index, number=region.number, cluster=int(scores.argmax()) + 1, score=float(best[0]),
             margin=float(best[0] - best[1]) if len(best) > 1 else float(best[0]),
@@ -88,7 +90,7 @@ class Findings:
             box_ras_mm=_ras_box(view, (box[1], box[0], index - 0.5), (box[3], box[2], index + 0.5)),
             area_mm2=float(area), mean_hu=float(values.mean()) if values is not None and values.size else None,
         )  # fmt: skip
-        return Found(lesion, box, region.number, int((labels == region.number).sum()))
+        return Found(lesion, box, region.number, pixels)
 
     def _values(self, index: int, inside: np.ndarray) -> np.ndarray | None:
         """HU of the lesion's lung voxels (of all its voxels where it has none in the lung); None for pictures."""

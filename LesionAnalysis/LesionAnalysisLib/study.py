@@ -10,6 +10,11 @@ import numpy as np
 _UPPER_SHARE, _FEWEST = 0.1, 3
 
 
+def sigmoid(log_odds):
+    """Probability from log-odds, a number or an array; without overflow for extreme ones."""
+    return 1.0 / (1.0 + np.exp(-np.clip(log_odds, -60.0, 60.0)))
+
+
 def study_probability(log_odds: Sequence[float], calibration: Mapping[str, Any]) -> float | None:
     """Probability of the study: sigmoid(scale * mean of the upper tenth of the slices' log-odds + offset).
 
@@ -28,7 +33,7 @@ def study_probability(log_odds: Sequence[float], calibration: Mapping[str, Any])
     count = max(_FEWEST, round(_UPPER_SHARE * len(log_odds)))
     mean = float(np.mean(np.sort(log_odds)[::-1][:count]))
     logit = calibration.get("scale", 1.0) * mean + calibration.get("offset", 0.0)
-    return float(1.0 / (1.0 + np.exp(-np.clip(logit, -60.0, 60.0))))
+    return float(sigmoid(logit))
 
 
 def input_statistics(pooled: np.ndarray, held_out: np.ndarray, quantile: float = 0.99) -> dict[str, Any]:

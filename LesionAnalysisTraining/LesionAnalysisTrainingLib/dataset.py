@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -137,8 +137,3 @@ def describe(samples: list[Sample], classes: tuple[str, ...]) -> str:
         counts = ", ".join(f"{sum(s.label == c for s in chosen)} {name}" for c, name in enumerate(classes))
         lines.append(f"{split:6} {source:18} {len({s.patient for s in chosen}):4} patients: {counts}")
     return "\n".join(lines)
-
-
-def to_rows(samples: list[Sample]) -> list[dict]:
-    """Samples as plain dictionaries."""
-    return [asdict(s) for s in samples]

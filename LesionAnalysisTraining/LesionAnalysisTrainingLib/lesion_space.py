@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from LesionAnalysisLib import saliency
 from LesionAnalysisLib.fecnn import FeCNN
 from LesionAnalysisLib.folding import FoldedFeCNN
 from LesionAnalysisLib.lesions import peak_features, split_regions
-from LesionAnalysisLib.saliency import heatmaps
 from torch.utils.data import DataLoader
 
 from .dataset import PictureStore, Sample
@@ -29,9 +29,8 @@ def look(network: FeCNN, samples: list[Sample], store: PictureStore, order: np.n
     for pictures, _ in DataLoader(views, batch):
         with torch.inference_mode():
             maps = folded.backbone(pictures)
-        heat, logits = heatmaps(folded.head, *maps, positive)
-        others = torch.cat([logits[:, :positive], logits[:, positive + 1 :]], 1)
-        odds = logits[:, positive] - torch.logsumexp(others, 1)
+        heat, logits = saliency.heatmaps(folded.head, *maps, positive)
+        odds = saliency.log_odds(logits, positive)
         for i in range(len(pictures)):
             if odds[i] > 0:
                 regions = split_regions(heat[i].numpy())

@@ -128,7 +128,8 @@ lies at K = {elbow["k"]}; silhouettes for K = 1 to 8: {elbow["silhouettes"]}; bo
 
 ## Storage
 
-Convolution and linear weights are 8-bit integers with one scale per output channel. Against the float weights the
+Tensors of 200,000 weights or more are 8-bit integers with one scale per output channel, those of 16,384 or more
+half-precision floats, the rest single precision. Against the float weights the
 validation probabilities change by at most {facts["quantization_change"]:.4f}; bfloat16 against float32 changes them by
 at most {facts["bfloat16_change"]:.4f}.
 
