@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from .backbones import ResNet
+from .backbones import ResNet, Vgg16
 from .fecnn import GREY_MEAN, GREY_STD, EnsembleFusion, FeaturePyramid, FeCNN, NoFusion, PyramidTop
 
 # Sums of a map upsampled by two (nearest), from those of the map itself: along one axis
@@ -115,12 +115,39 @@ class FoldedTop(nn.Module):
         return self.fusion(self.pooled(c3, c4, c5))
 
 
+class InFloat32(nn.Module):
+    """Computes ``module`` in float32 and rounds only what comes out of it to ``dtype``."""
+
+    def __init__(self, module: nn.Module, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.module, self.dtype = module, dtype
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.module(x.float()).to(self.dtype)
+
+
+def _keep_first_layers(maps: nn.Module, dtype: torch.dtype) -> None:
+    """Let the layers whose rounding shows in the probabilities compute in float32; the others hold ``dtype``."""
+    if isinstance(maps, ResNet):  # the stem and the first block
+        first = nn.Sequential(maps.conv1, maps.relu, maps.maxpool, maps.layer1[0])
+        maps.layer1 = maps.layer1[1:]
+        maps.conv1, maps.bn1, maps.maxpool = nn.Identity(), nn.Identity(), nn.Identity()
+        maps.to(dtype=dtype)
+        maps.conv1 = InFloat32(first, dtype)
+    else:  # the first convolution
+        layers = maps.features if isinstance(maps, Vgg16) else maps.stem
+        first, layers[0] = layers[0], nn.Identity()
+        maps.to(dtype=dtype)
+        layers[0] = InFloat32(first, dtype)
+
+
 class FoldedFeCNN(nn.Module):
     """A copy of a trained ``FeCNN`` for inference, with the same ``backbone``, ``head`` and ``forward``.
 
     Args:
         network: left as it is.
-        dtype: of the convolutions, such as ``torch.bfloat16``; sums, scores and logits stay float32.
+        dtype: of the convolutions, such as ``torch.bfloat16``; the first layers, sums, scores and logits stay
+            float32.
     """
 
     def __init__(self, network: FeCNN, dtype: torch.dtype = torch.float32) -> None:
@@ -138,7 +165,9 @@ class FoldedFeCNN(nn.Module):
             self.maps.conv1.weight = nn.Parameter(first.weight.sum(1, keepdim=True))
             self.maps.conv1.bias = first.bias
         self.requires_grad_(False)
-        self.maps.to(dtype=dtype, memory_format=torch.channels_last)
+        if dtype != torch.float32:
+            _keep_first_layers(self.maps, dtype)
+        self.maps.to(memory_format=torch.channels_last)
         for name, module in self.head.named_modules():
             if isinstance(module, nn.Conv2d) and ("p6" in name or "p7" in name or not self._pooled):
                 module.to(dtype=dtype, memory_format=torch.channels_last)
@@ -150,7 +179,7 @@ class FoldedFeCNN(nn.Module):
 
     def backbone(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """C3, C4, C5 of grey slices ``x`` (N, 1, H, W) in 0..1, in ``dtype`` and channels-last."""
-        x = ((x - GREY_MEAN) / GREY_STD).to(self.dtype)
+        x = (x.float() - GREY_MEAN) / GREY_STD
         if not self.grey:
             x = x.expand(-1, 3, -1, -1)
         return self.maps(x.contiguous(memory_format=torch.channels_last))
