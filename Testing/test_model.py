@@ -2,16 +2,22 @@
 
 import hashlib
 import json
+import os
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from LesionAnalysisLib import model as model_module
+from LesionAnalysisLib import model_folder
 from LesionAnalysisLib.backbones import BACKBONES
 from LesionAnalysisLib.clusters import LesionClusters
 from LesionAnalysisLib.fecnn import FeCNN
-from LesionAnalysisLib.model import ModelBundle, bundled_folders
+from LesionAnalysisLib.model import ModelBundle
+from LesionAnalysisLib.model_folder import bundled_folders, describe_model
 from LesionAnalysisLib.quantization import dequantize, quantize, quantize_weight
 from torch import nn
 
@@ -305,7 +311,7 @@ def test_files_outside_of_the_folder_are_not_touched(copy, name, monkeypatch):
     sums = json.loads((copy / "checksums.json").read_text())
     (copy / "checksums.json").write_text(json.dumps({name: "0" * 64, **sums}))
     read = []
-    monkeypatch.setattr(model_module, "_read_file", _recording(model_module._read_file, read))
+    monkeypatch.setattr(model_folder, "_read_file", _recording(model_folder._read_file, read))
     with pytest.raises(ValueError, match="outside of the folder"):
         ModelBundle.load(copy)
     assert read == ["checksums.json"]
@@ -428,7 +434,7 @@ def _fails_on_new(rename):
 def test_bundled_model_is_found_by_order_and_id(tmp_path, network, monkeypatch):
     save(tmp_path / "b" / "one", network)
     save(tmp_path / "b" / "two", network)
-    monkeypatch.setattr(model_module, "bundled_folders", lambda: [tmp_path / "a", tmp_path / "b"])
+    monkeypatch.setattr(model_folder, "bundled_folders", lambda: [tmp_path / "a", tmp_path / "b"])
     assert ModelBundle.bundled().id == "two"
     assert ModelBundle.bundled("one").id == "one"
     with pytest.raises(FileNotFoundError, match="no model 'three'.*choose another"):
@@ -438,7 +444,7 @@ def test_bundled_model_is_found_by_order_and_id(tmp_path, network, monkeypatch):
 
 
 def test_without_a_bundled_model_the_error_says_what_to_do(tmp_path, monkeypatch):
-    monkeypatch.setattr(model_module, "bundled_folders", lambda: [tmp_path])
+    monkeypatch.setattr(model_folder, "bundled_folders", lambda: [tmp_path])
     with pytest.raises(FileNotFoundError, match="comes with no model here: install"):
         ModelBundle.bundled()
 
@@ -447,3 +453,26 @@ def test_bundled_models_are_looked_for_in_source_wheel_and_slicer():
     source, wheel, slicer = bundled_folders()
     assert (source.parts[-2:], wheel.parts[-2:]) == (("Resources", "Models"), ("LesionAnalysisLib", "Models"))
     assert source.parent.parent == slicer.parent.parent.parent
+
+
+def test_a_model_introduces_itself_without_torch(tmp_path, network):
+    save(tmp_path / "m", network)
+    described = describe_model(tmp_path / "m")
+    loaded = ModelBundle.load(tmp_path / "m")
+    assert [described[k] for k in ("id", "title", "license")] == [loaded.id, loaded.title, loaded.license]
+    program = "import sys; import LesionAnalysisLib.model_folder as m; m.describe_model(sys.argv[1]); "
+    program += "sys.exit('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program, str(tmp_path / "m")], env=environment(), check=False)
+    assert done.returncode == 0
+
+
+def test_a_changed_model_does_not_introduce_itself(tmp_path, network):
+    folder = save(tmp_path / "m", network).folder
+    (folder / "config.json").write_text("{}")
+    with pytest.raises(ValueError, match="damaged"):
+        describe_model(folder)
+
+
+def environment():
+    library = str(Path(model_folder.__file__).parents[1])
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([library, os.environ.get("PYTHONPATH", "")])}

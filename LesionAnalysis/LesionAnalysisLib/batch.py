@@ -20,8 +20,7 @@ from .results import Analysis
 from .volume import CtVolume, read_ct
 from .volume.dicom import is_dicom
 from .volume.files import printable
-from .volume.pictures import PICTURE_SUFFIXES
-from .volume.readers import VOLUME_SUFFIXES
+from .volume.readers import case_name
 
 _READ, _ANALYZED = 0.05, 0.90  # shares of the bar: reading, analysis; the rest is writing
 
@@ -71,12 +70,7 @@ def _name(source: str, parents: int) -> str:
     if path.name.upper() == "DICOMDIR" or (path.is_file() and is_dicom(path)):
         path = path.parent  # the name of a DICOM file may be that of a patient
     folders = [parent.name for parent in list(path.parents)[:parents] if parent.name]
-    stem = path.name
-    if not path.is_dir():
-        endings = (*VOLUME_SUFFIXES, *PICTURE_SUFFIXES)
-        ending = next((one for one in endings if stem.lower().endswith(one)), "")
-        stem = stem[: len(stem) - len(ending)]
-    name = printable("_".join([*reversed(folders), stem]))
+    name = "_".join([*map(printable, reversed(folders)), case_name(path)])
     name = re.sub(r'[\x00-\x1f\x7f<>:"/\\|?*]', "_", name).strip(" .")  # forbidden on Windows
     return name[:120] or "case"
 

@@ -19,7 +19,6 @@ import hashlib
 import io
 import json
 import os
-import re
 import shutil
 import zipfile
 from collections.abc import Callable, Mapping
@@ -32,16 +31,23 @@ import torch
 
 from .clusters import LesionClusters
 from .fecnn import FeCNN
+from .model_folder import (
+    CARD,
+    CHECKSUMS,
+    CLUSTERS,
+    CONFIG,
+    SCHEMA,
+    WEIGHTS,
+    bundled_folder,
+    damaged,
+    existing_folder,
+    read_config,
+    read_verified,
+)
 from .quantization import dequantize, quantize
 
-SCHEMA = 1
-CONFIG, WEIGHTS, CLUSTERS, CARD, CHECKSUMS = (
-    "config.json", "weights.npz", "clusters.npz", "MODEL_CARD.md", "checksums.json"
-)  # fmt: skip
-_PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # of a file in the folder itself: no way out of it
 _MAX_BYTES = 2**31  # of unpacked arrays; no FeCNN comes near, a decompression bomb does
 _TENSORS = {"<i1", "|i1", "<i4", "<i8", "<f2", "<f4", "<f8"}
-_ADVICE = "install LesionAnalysis again or choose another model folder"
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,13 +80,7 @@ class ModelBundle:
             FileNotFoundError: there is none, or none of that id.
             ValueError: it is damaged.
         """
-        for models in bundled_folders():
-            found = sorted(p.parent for p in models.glob(f"*/{CONFIG}"))
-            found = [p for p in found if model_id in (None, p.name)]
-            if found:
-                return cls.load(found[-1])
-        what = "no model" if model_id is None else f"no model {model_id!r}"
-        raise FileNotFoundError(f"LesionAnalysis comes with {what} here: {_ADVICE}.")
+        return cls.load(bundled_folder(model_id))
 
     @classmethod
     def load(cls, folder: str | os.PathLike) -> ModelBundle:
@@ -90,11 +90,9 @@ class ModelBundle:
             OSError: the folder or one of its files is missing or cannot be read.
             ValueError: a file was changed, cut short, or does not hold what it should.
         """
-        folder = Path(folder)
-        if not folder.is_dir():
-            raise FileNotFoundError(f"There is no model folder {folder}: {_ADVICE}.")
-        files, checksum = _read_verified(folder)
-        config = _read_config(files[CONFIG], folder)
+        folder = existing_folder(folder)
+        files, checksum = read_verified(folder)
+        config = read_config(files[CONFIG], folder)
         return cls(
             **config,
             folder=folder,
@@ -113,7 +111,7 @@ class ModelBundle:
         try:
             return _network(self.fecnn, self._weights)
         except (RuntimeError, TypeError, ValueError) as error:
-            raise _damaged(self.folder, "its weights and its configuration do not fit") from error
+            raise damaged(self.folder, "its weights and its configuration do not fit") from error
 
     @classmethod
     def save(
@@ -158,7 +156,7 @@ class ModelBundle:
             "cluster_names": {str(k): name for k, name in names.items()}, "training": dict(training or {}),
         }  # fmt: skip
         text = json.dumps(config, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-        _read_config(text.encode(), folder)
+        read_config(text.encode(), folder)
         if clusters.centers_.shape[1] != network.backbone_maps.channels[-1]:
             raise ValueError("The lesion clusters belong to another network: its C5 has other channels.")
         if set(names) != set(range(1, count + 1)):
@@ -172,90 +170,11 @@ class ModelBundle:
         return cls.load(folder)
 
 
-def bundled_folders() -> list[Path]:
-    """Where a bundled model may lie: source tree, installed package, Slicer extension."""
-    library = Path(__file__).resolve().parent
-    return [
-        library.parent.parent / "Resources" / "Models",
-        library / "Models",
-        library.parent / "Resources" / "Models",
-    ]
-
-
-def _damaged(folder: Path, why: str) -> ValueError:
-    return ValueError(f"The model in {folder} is damaged ({why.rstrip('.')}): {_ADVICE}.")
-
-
-def _read_verified(folder: Path) -> tuple[dict[str, bytes], str]:
-    """The bytes of every file by name, each as its checksum says, and the checksum over all of them."""
-    listed = _read_file(folder, CHECKSUMS)
-    try:
-        sums = json.loads(listed)
-    except ValueError as error:
-        raise _damaged(folder, f"{CHECKSUMS} cannot be read") from error
-    if not isinstance(sums, dict) or not {CONFIG, WEIGHTS, CLUSTERS, CARD} <= set(sums):
-        raise _damaged(folder, f"{CHECKSUMS} does not list all files")
-    files = {}
-    for name, expected in sums.items():
-        if not _PLAIN_NAME.fullmatch(name):
-            raise _damaged(folder, f"{CHECKSUMS} lists a file outside of the folder")
-        files[name] = _read_file(folder, name)
-        if hashlib.sha256(files[name]).hexdigest() != expected:
-            raise _damaged(folder, f"{name} is not as its checksum says")
-    return files, hashlib.sha256(listed).hexdigest()
-
-
-def _read_file(folder: Path, name: str) -> bytes:
-    try:
-        return (folder / name).read_bytes()
-    except FileNotFoundError as error:
-        raise FileNotFoundError(f"The model in {folder} lacks {name}: {_ADVICE}.") from error
-
-
 def _parse(folder: Path, files: Mapping[str, bytes], name: str, reader: Callable[[bytes], Any]) -> Any:
     try:
         return reader(files[name])
     except (ValueError, KeyError, TypeError, zipfile.BadZipFile, EOFError) as error:
-        raise _damaged(folder, f"{name} does not hold what it should") from error
-
-
-def _read_config(content: bytes, folder: Path) -> dict[str, Any]:
-    """The fields of ``config.json`` as ``ModelBundle`` has them."""
-    try:
-        config = json.loads(content)
-        schema = config.pop("schema")
-        if schema != SCHEMA:
-            raise ValueError(f"its format is {schema!r}, and this LesionAnalysis reads format {SCHEMA}")
-        config = {name: cast(config[name]) for name, cast in _FIELDS.items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        why = f"{CONFIG} lacks {error}" if isinstance(error, KeyError) else str(error)
-        raise _damaged(folder, why) from error
-    classes, positive = config["classes"], config["positive"]
-    if len(classes) != config["fecnn"].get("classes") or not 0 <= positive < len(classes):
-        raise _damaged(folder, "its classes do not fit its network")
-    if not config["temperature"] > 0:
-        raise _damaged(folder, "its temperature is not positive")
-    return config
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{value!r} should be a text")
-    return value
-
-
-def _mapping(value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise TypeError(f"{value!r} should be a table of settings")
-    return value
-
-
-_FIELDS = {
-    "id": _text, "title": _text, "license": _text, "classes": lambda v: tuple(_text(c) for c in v),
-    "positive": int, "fecnn": _mapping, "preprocessing": _mapping, "temperature": float, "study": _mapping,
-    "input_statistics": lambda v: None if v is None else _mapping(v), "training": _mapping,
-    "cluster_names": lambda v: {int(k): _text(name) for k, name in _mapping(v).items()},
-}  # fmt: skip
+        raise damaged(folder, f"{name} does not hold what it should") from error
 
 
 def _read_arrays(content: bytes) -> dict[str, np.ndarray]:

@@ -41,7 +41,7 @@ def read_ct(path: str | os.PathLike, series: int | str | None = None) -> CtVolum
 
 def _read(path: str | os.PathLike, series: int | str | None) -> CtVolume:
     location = Path(os.path.abspath(path))
-    name, source = _case_name(location), printable(os.fspath(path))
+    name, source = case_name(location), printable(os.fspath(path))
     if location.is_dir() and os.access(location, os.R_OK | os.X_OK):
         return _read_folder(location, name, source, series)
     if not location.exists():
@@ -49,7 +49,7 @@ def _read(path: str | os.PathLike, series: int | str | None) -> CtVolume:
     if not (location.is_file() and os.access(location, os.R_OK)):
         raise OSError(f"'{printable(location.name)}' cannot be opened for reading.")
     if location.name.upper() == "DICOMDIR":
-        return _read_folder(location.parent, _case_name(location.parent), source, series)
+        return _read_folder(location.parent, case_name(location.parent), source, series)
     if location.stat().st_size == 0:
         raise OSError(f"'{printable(location.name)}' is empty: copy or export it again.")
     return _read_file(location, name, source)
@@ -71,7 +71,8 @@ def ct_from_array(
     return _with_whole_slices(ct, label)
 
 
-def _case_name(path: Path) -> str:
+def case_name(path: Path) -> str:
+    """Name of the file without its ending, or of the folder, with only what can be printed."""
     name = printable(path.name)
     suffix = next((s for s in VOLUME_SUFFIXES + PICTURE_SUFFIXES if name.lower().endswith(s)), "")
     if path.is_dir():
@@ -101,7 +102,7 @@ def _read_dicom_file(path: Path, source: str) -> CtVolume:
         raise OSError(f"{label} cannot be read: it is damaged, incomplete or holds no image.")
     if header.color:
         raise ValueError(f"{label} is a color picture, not a CT.")
-    return _read_series(dicom.describe([header]), _case_name(path.parent), source, label, [])
+    return _read_series(dicom.describe([header]), case_name(path.parent), source, label, [])
 
 
 def _read_series(
