@@ -1,0 +1,233 @@
+"""scene: clusters are renamed, recolored and reset; everything in the scene follows and stays so."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+slicer = pytest.importorskip("slicer", reason="the MRML classes (slicer-core) are not installed")
+from helpers_scene import HeadlessSlicer, add_ct, column, save_and_load, small_analysis, snapshot  # noqa: E402
+from LesionAnalysisLib.report import to_json  # noqa: E402
+from LesionAnalysisLib.report.colors import cluster_color  # noqa: E402
+from LesionAnalysisLib.scene import (  # noqa: E402
+    SceneCluster,
+    add_to_scene,
+    clusters_in_scene,
+    find_in_scene,
+    read_analysis,
+    read_record,
+    recolor_cluster,
+    rename_cluster,
+    reset_clusters,
+)
+from LesionAnalysisLib.scene.colors import rgb  # noqa: E402
+
+GREEN = (0.0, 0.8, 0.2)
+NAME = 'Rand; 50 % "Ü", <b>'
+
+
+@pytest.fixture
+def app():
+    application = HeadlessSlicer()
+    yield application
+    application.close()
+
+
+@pytest.fixture
+def loaded(tmp_path):
+    """Save and load a scene as often as asked; the applications close at the end."""
+    others = []
+
+    def load(app):
+        others.append(save_and_load(app, tmp_path / f"scene{len(others)}.mrb"))
+        return others[-1]
+
+    yield load
+    for other in others:
+        other.close()
+
+
+def names_of_boxes(nodes):
+    return [box.GetName() for box in nodes.boxes.values()]
+
+
+def color_of(box):
+    return box.GetDisplayNode().GetSelectedColor()
+
+
+def everything(nodes):
+    """All that depends on names and colors of clusters."""
+    return {
+        "clusters": clusters_in_scene(nodes),
+        "boxes": [(box.GetName(), box.GetDescription(), color_of(box)) for box in nodes.boxes.values()],
+        "labels": [
+            (nodes.label_colors.GetColorName(i), nodes.label_colors.GetLookupTable().GetTableValue(i)) for i in range(4)
+        ],
+        "table": [column(nodes.lesions, "name"), column(nodes.lesions, "cluster_name")],
+        "peaks": [nodes.peaks.GetNthControlPointDescription(i) for i in range(3)],
+        "text": json.loads(nodes.analysis.GetText()),
+    }
+
+
+def test_clusters_have_number_name_color_and_count(app):
+    analysis = replace(small_analysis(), cluster_names={1: "ground glass", 2: "consolidation", 3: "rare"})
+    assert clusters_in_scene(add_to_scene(analysis, app.scene)) == (
+        SceneCluster(1, "ground glass", rgb(cluster_color(1)), 1),
+        SceneCluster(2, "consolidation", rgb(cluster_color(2)), 2),
+        SceneCluster(3, "rare", rgb(cluster_color(3)), 0),
+    )
+
+
+def test_new_name_is_everywhere(app):
+    nodes = add_to_scene(small_analysis(), app.scene)
+    rename_cluster(nodes, 2, "  Rand ")
+    assert [cluster.name for cluster in clusters_in_scene(nodes)] == ["ground glass", "Rand"]
+    labels = ["L01 Rand 0.91", "L02 GGO 0.91", "L03 Rand 0.91"]
+    assert names_of_boxes(nodes) == labels
+    assert "cluster 2 (Rand)" in nodes.boxes[1].GetDescription()
+    assert "cluster 1 (ground glass)" in nodes.boxes[2].GetDescription()
+    assert [nodes.label_colors.GetColorName(index) for index in range(4)] == ["no lesion", *labels]
+    assert column(nodes.lesions, "name") == labels
+    assert column(nodes.lesions, "cluster_name") == ["Rand", "ground glass", "Rand"]
+    assert [nodes.peaks.GetNthControlPointDescription(index) for index in range(3)] == labels
+    data = json.loads(nodes.analysis.GetText())
+    assert data["cluster_names"] == {"1": "ground glass", "2": "Rand"}
+    assert [lesion["cluster_name"] for lesion in data["lesions"]] == ["Rand", "ground glass", "Rand"]
+    assert data["summary"]["lesions_by_cluster"] == {"ground glass": 1, "Rand": 2}
+    assert read_analysis(nodes).lesions[0].cluster_name == "Rand"
+
+
+def test_new_color_is_everywhere(app):
+    nodes = add_to_scene(small_analysis(), app.scene)
+    recolor_cluster(nodes, 2, GREEN)
+    assert clusters_in_scene(nodes)[1].color == GREEN
+    assert color_of(nodes.boxes[1]) == nodes.boxes[3].GetDisplayNode().GetColor() == GREEN
+    assert color_of(nodes.boxes[2]) == pytest.approx(rgb(cluster_color(1)))
+    table = nodes.label_colors.GetLookupTable()
+    assert table.GetTableValue(1) == pytest.approx((*GREEN, 1), abs=1 / 255)
+    assert table.GetTableValue(0)[3] == 0
+    assert names_of_boxes(nodes)[0] == "L01 GGO 0.91"
+
+
+def test_reset_brings_back_the_own_names_and_colors(app):
+    nodes = add_to_scene(small_analysis(), app.scene)
+    rename_cluster(nodes, 1, "ground glass ")  # its own name: makes all counts agree, renames nothing
+    before = everything(nodes)
+    rename_cluster(nodes, 1, "a")
+    rename_cluster(nodes, 2, "b")
+    recolor_cluster(nodes, 1, GREEN)
+    assert everything(nodes) != before
+    reset_clusters(nodes)
+    after = everything(nodes)
+    counts = after["text"]["summary"].pop("lesions_by_cluster")
+    before["text"]["summary"].pop("lesions_by_cluster")
+    assert after == before
+    assert counts == {"ground glass": 1, "consolidation": 2}
+
+
+def test_own_name_takes_a_renaming_back(app):
+    nodes = add_to_scene(small_analysis(), app.scene)
+    rename_cluster(nodes, 2, "Rand")
+    rename_cluster(nodes, 2, "consolidation")
+    assert names_of_boxes(nodes) == ["L01 GGO 0.91", "L02 GGO 0.91", "L03 GGO 0.91"]
+
+
+def test_names_and_colors_survive_saving_and_loading(app, loaded):
+    nodes = add_to_scene(small_analysis(), app.scene, add_ct(app, small_analysis()))
+    rename_cluster(nodes, 2, NAME)
+    recolor_cluster(nodes, 1, GREEN)
+    before = everything(nodes)
+    other = loaded(app)
+    again = find_in_scene(other.tagged("lam")[0].GetNodeReference("LesionAnalysis.CT"))
+    after = everything(again)
+    assert before["labels"][1][0] == "L01 Rand; 50 % 'Ü', <b> 0.91"  # Slicer could not read its table again
+    assert after.pop("labels") == [(name, pytest.approx(color, abs=1 / 254)) for name, color in before.pop("labels")]
+    assert after.pop("boxes") == [(*words, pytest.approx(color, abs=1e-4)) for *words, color in before.pop("boxes")]
+    assert after == before
+    reset_clusters(again)
+    assert [cluster.name for cluster in clusters_in_scene(again)] == ["ground glass", "consolidation"]
+    second = loaded(other)  # what was reset stays so
+    again = find_in_scene(second.tagged("lam")[0].GetNodeReference("LesionAnalysis.CT"))
+    assert names_of_boxes(again) == ["L01 GGO 0.91", "L02 GGO 0.91", "L03 GGO 0.91"]
+    assert clusters_in_scene(again)[0].color == rgb(cluster_color(1))
+
+
+def test_second_run_with_the_same_model_keeps_names_and_colors(app):
+    analysis = small_analysis()
+    nodes = add_to_scene(analysis, app.scene)
+    rename_cluster(nodes, 2, "Rand")
+    recolor_cluster(nodes, 1, GREEN)
+    fewer = replace(small_analysis(boxes=[((30, 20, 4), (40, 30, 9))]), ct=analysis.ct)
+    again = add_to_scene(fewer, app.scene, nodes.ct)
+    assert names_of_boxes(again) == ["L01 Rand 0.91"]
+    assert "cluster 2 (Rand)" in again.boxes[1].GetDescription()
+    assert [(one.name, one.color, one.lesion_count) for one in clusters_in_scene(again)] == [
+        ("ground glass", GREEN, 0),
+        ("Rand", rgb(cluster_color(2)), 1),
+    ]
+    assert read_record(again).summary.lesions_by_cluster == {"ground glass": 0, "Rand": 1}
+    reset_clusters(again)
+    assert to_json(read_record(again))["cluster_names"] == {"1": "ground glass", "2": "consolidation"}
+
+
+def test_second_run_with_another_model_starts_afresh(app):
+    analysis = small_analysis()
+    nodes = add_to_scene(analysis, app.scene)
+    rename_cluster(nodes, 2, "Rand")
+    recolor_cluster(nodes, 1, GREEN)
+    again = add_to_scene(replace(analysis, model={**analysis.model, "id": "another"}), app.scene, nodes.ct)
+    assert names_of_boxes(again) == ["L01 GGO 0.91", "L02 GGO 0.91", "L03 GGO 0.91"]
+    assert clusters_in_scene(again)[0].color == rgb(cluster_color(1))
+
+
+def test_a_kept_name_never_doubles_a_new_own_name(app):
+    analysis = small_analysis()
+    nodes = add_to_scene(analysis, app.scene)
+    rename_cluster(nodes, 2, "Rand")
+    renamed = replace(analysis, cluster_names={1: "Rand", 2: "consolidation"})
+    again = add_to_scene(renamed, app.scene, nodes.ct)
+    assert [cluster.name for cluster in clusters_in_scene(again)] == ["Rand", "consolidation"]
+
+
+def test_two_cts_have_their_own_names(app):
+    one, two = (add_to_scene(small_analysis(), app.scene, add_ct(app, small_analysis(), name)) for name in "ab")
+    before = everything(two)
+    rename_cluster(one, 2, "Rand")
+    recolor_cluster(one, 2, GREEN)
+    assert everything(two) == before
+
+
+@pytest.mark.parametrize("name", ["", "  ", "two\nlines", "a\rb", "a\tb", "Ground GLASS"])
+def test_names_that_cannot_be_shown_are_refused_with_a_sentence(app, name):
+    nodes = add_to_scene(small_analysis(), app.scene)
+    before = snapshot(app)
+    with pytest.raises(ValueError, match="name"):
+        rename_cluster(nodes, 2, name)
+    assert snapshot(app) == before
+
+
+@pytest.mark.parametrize("color", [(1, 0), (1, 0, 0, 1), (0, 0, 1.1), (-0.1, 0, 0), (float("nan"), 0, 0)])
+def test_what_is_no_color_is_refused_with_a_sentence(app, color):
+    nodes = add_to_scene(small_analysis(), app.scene)
+    with pytest.raises(ValueError, match="three numbers from 0 to 1"):
+        recolor_cluster(nodes, 2, color)
+
+
+def test_clusters_that_do_not_exist_are_refused_with_a_sentence(app):
+    nodes = add_to_scene(small_analysis(), app.scene)
+    for change in (lambda: rename_cluster(nodes, 3, "x"), lambda: recolor_cluster(nodes, 0, GREEN)):
+        with pytest.raises(ValueError, match="choose one of 1, 2"):
+            change()
+
+
+def test_results_of_an_earlier_version_can_be_renamed(app):
+    nodes = add_to_scene(small_analysis(), app.scene)
+    nodes.analysis.RemoveAttribute("LesionAnalysis.Clusters")
+    old = replace(nodes, labels=None, label_colors=None)
+    rename_cluster(old, 2, "Rand")
+    reset_clusters(old)
+    assert names_of_boxes(old) == ["L01 GGO 0.91", "L02 GGO 0.91", "L03 GGO 0.91"]
+    nodes.analysis.SetAttribute("LesionAnalysis.Clusters", '{"model": 1}')  # not ours
+    assert [cluster.name for cluster in clusters_in_scene(nodes)] == ["ground glass", "consolidation"]
