@@ -16,7 +16,7 @@ import numpy as np
 import slicer
 import vtk
 from LesionAnalysisLib.results import Analysis, Lesion, SliceDiagnosis, SliceLesion, StudySummary
-from LesionAnalysisLib.scene.mrml import voxels, vtk_matrix
+from LesionAnalysisLib.scene.mrml import register_classes, voxels, vtk_matrix
 from LesionAnalysisLib.volume import CtVolume
 from vtk.util.numpy_support import vtk_to_numpy
 
@@ -56,6 +56,7 @@ class HeadlessSlicer:
             module.SetMRMLScene(self.scene)
             self.logic.SetModuleLogic("Colors" if name == "Color" else name, module)
             self._modules.append(module)
+        register_classes(self.scene)  # what the logic of the Segmentations module does in Slicer
         slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(self.scene)
         self.scene.GetSubjectHierarchyNode()  # made when it is first asked for
         self._remote = None
@@ -197,6 +198,40 @@ def add_ct(app, analysis, name="CTChest"):
     return node
 
 
+def add_views(app, volume=None):
+    """Red, Green and Yellow with ``volume`` in the background; name -> (slice node, composite node)."""
+    views = {}
+    for name, orientation in (("Red", "Axial"), ("Green", "Coronal"), ("Yellow", "Sagittal")):
+        view = app.scene.AddNewNodeByClass("vtkMRMLSliceNode", name)
+        view.SetLayoutName(name)
+        view.SetOrientation(orientation)
+        composite = slicer.vtkMRMLSliceCompositeNode()
+        composite.SetLayoutName(name)
+        composite.SetName(name)
+        composite = app.scene.AddNode(composite)
+        composite.SetBackgroundVolumeID(volume.GetID() if volume is not None else None)
+        views[name] = (view, composite)
+    return views
+
+
+def move(app, node, angles=(5, 10, -30), shift=(100, -50, 20)):
+    """Put ``node`` under a linear transform; returns its (4, 4) matrix."""
+    matrix = rotation(*angles)
+    matrix[:3, 3] = shift
+    transform = app.scene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "registration")
+    transform.SetMatrixTransformToParent(vtk_matrix(matrix))
+    node.SetAndObserveTransformNodeID(transform.GetID())
+    return matrix
+
+
+def save_and_load(app, path):
+    """Save the scene as a bundle and open it in another application; returns that one."""
+    assert app.scene.WriteToMRB(str(path))
+    other = HeadlessSlicer()
+    assert other.read(path), other.messages
+    return other
+
+
 def rotation(*degrees):
     turn = vtk.vtkTransform()
     for angle, axis in zip(degrees, "XYZ", strict=True):
@@ -314,7 +349,7 @@ def _lesion(number: int, box: tuple, matrix: np.ndarray, calibrated: bool) -> Le
     box_ras = (tuple(corners.min(axis=0)), tuple(corners.max(axis=0)))
     cluster = 1 + number % 2
     parts = tuple(
-        SliceLesion(k, 1, cluster, 0.9, 0.8, 0.9, 0.95, peak, box_ras, 100.0, -550.0 if calibrated else None)
+        SliceLesion(k, number, cluster, 0.9, 0.8, 0.9, 0.95, peak, box_ras, 100.0, -550.0 if calibrated else None)
         for k in range(box[0][2], box[1][2] + 1)
     )
     volume = float(np.prod(high - low) * abs(np.linalg.det(matrix[:3, :3])) / 1000)

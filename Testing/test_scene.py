@@ -54,6 +54,8 @@ def test_scene_holds_every_result_under_its_name(app):
     assert names == {
         "lam": "CTChest LAM",
         "colors": "CTChest LAM colors",
+        "labels": "CTChest lesion map",
+        "label_colors": "CTChest lesion colors",
         "legend": "CTChest LAM legend",
         "peaks": "CTChest peaks",
         "slices": "CTChest slices",
@@ -80,7 +82,7 @@ def test_ct_is_made_in_a_lung_window_where_none_is_given(app):
     assert np.array_equal(voxels(nodes.ct), small_analysis().ct.array)
     again = add_to_scene(small_analysis("case 7"), app.scene)
     assert again.ct is nodes.ct
-    assert len(app.nodes("vtkMRMLScalarVolumeNode")) == 2
+    assert app.nodes("vtkMRMLScalarVolumeNode") == [again.ct, again.lam, again.labels]
 
 
 def test_pictures_are_shown_in_their_full_range_of_gray(app):
@@ -281,7 +283,7 @@ def test_a_volume_node_becomes_a_ct_with_its_geometry(app):
     assert ct.name == node.GetName()
 
 
-@pytest.mark.parametrize("kind", ["vtkMRMLModelNode", "vtkMRMLScalarVolumeNode"])
+@pytest.mark.parametrize("kind", ["vtkMRMLModelNode", "vtkMRMLScalarVolumeNode", "vtkMRMLLabelMapVolumeNode"])
 def test_other_nodes_and_empty_volumes_are_refused_with_a_sentence(app, kind):
     with pytest.raises(ValueError, match="chest CT"):
         ct_from_node(app.scene.AddNewNodeByClass(kind, "x"))

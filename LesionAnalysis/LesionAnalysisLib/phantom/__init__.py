@@ -12,5 +12,6 @@ says where a scan samples them and how it is stored, ``noise`` is the source of 
 
 from .grid import Orientation, orientations
 from .phantom import Phantom, PhantomLesion, make_phantom
+from .truth import true_analysis
 
-__all__ = ["Orientation", "Phantom", "PhantomLesion", "make_phantom", "orientations"]
+__all__ = ["Orientation", "Phantom", "PhantomLesion", "make_phantom", "orientations", "true_analysis"]

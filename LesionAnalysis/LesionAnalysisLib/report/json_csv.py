@@ -1,4 +1,4 @@
-"""``analysis.json`` (schema version 1) and its two tables, ``slices.csv`` and ``lesions.csv``.
+"""``analysis.json`` (schema version 1), there and back, and its two tables, ``slices.csv`` and ``lesions.csv``.
 
 Units: millimeters in RAS, milliliters, HU, seconds; probabilities and scores are 0..1. What does not exist
 (HU of a picture, the probability of a slice without lung) is ``null`` in JSON and an empty cell in CSV.
@@ -10,18 +10,32 @@ import csv
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..results import RESEARCH_NOTICE, Analysis, Box, Lesion, SliceDiagnosis, SliceLesion
+from ..results import (
+    RESEARCH_NOTICE,
+    Analysis,
+    Box,
+    Lesion,
+    Point,
+    SliceDiagnosis,
+    SliceLesion,
+    StudySummary,
+)
 
 SCHEMA = 1
 
 
-def to_json(analysis: Analysis) -> dict[str, Any]:
-    """The whole analysis without its arrays, as plain JSON types and without NaN."""
+def to_json(analysis: Analysis, card: bool = False) -> dict[str, Any]:
+    """The whole analysis without its arrays, as plain JSON types and without NaN.
+
+    card: with the model's card, a page of text. Files leave it out: it stands in the report and beside the
+    weights. A scene keeps it, because a report can be written from the scene alone.
+    """
     lesion_of = {
         (part.slice_index, part.number): lesion.id for lesion in analysis.lesions for part in lesion.slice_lesions
     }
@@ -32,8 +46,7 @@ def to_json(analysis: Analysis) -> dict[str, Any]:
             "name": analysis.name,
             "notice": RESEARCH_NOTICE,
             "input": analysis.input,
-            # The card is a page of text: it stands in the report and beside the weights, not in every result.
-            "model": {key: value for key, value in analysis.model.items() if key != "card"},
+            "model": {key: value for key, value in analysis.model.items() if card or key != "card"},
             "config": analysis.config,
             "device": analysis.device,
             "timing_s": analysis.timing_s,
@@ -119,8 +132,15 @@ def _box(box: Box) -> dict[str, Any]:
 
 def plain(value: Any) -> Any:
     """``value`` in JSON's own types: NaN and infinity become null, floats keep seven significant digits."""
+    kind = type(value)
+    if kind is float:  # an analysis has tens of thousands of them
+        return float(f"{value:.7g}") if math.isfinite(value) else None
     if value is None or isinstance(value, (bool, int, str)):
         return value
+    if kind is tuple or kind is list:
+        return [plain(item) for item in value]
+    if kind is dict:
+        return {key if type(key) is str else str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (np.ndarray, np.generic)):
         return plain(value.tolist())
     if isinstance(value, float):
@@ -130,6 +150,139 @@ def plain(value: Any) -> Any:
     if isinstance(value, (list, tuple, set, frozenset)):
         return [plain(item) for item in value]
     return str(value)
+
+
+def from_json(
+    data: Any,
+    ct: Any = None,
+    lam: np.ndarray | None = None,
+    lesion_labels: np.ndarray | None = None,
+    lung_mask: np.ndarray | None = None,
+) -> Analysis:
+    """The analysis of which ``to_json`` made ``data``: ``to_json(from_json(data)) == data`` but for the card.
+
+    The arrays, which JSON does not hold, are handed over as they are; see ``Analysis`` for their shapes.
+    Raises ValueError where ``data`` is damaged, or was written by a newer version.
+    """
+    if not isinstance(data, Mapping) or not isinstance(data.get("schema"), int):
+        raise ValueError("This is not the text of an analysis, or it is damaged.")
+    if data["schema"] > SCHEMA:
+        raise ValueError(
+            f"This analysis was written by a newer version of LesionAnalysis (schema {data['schema']}, "
+            f"here {SCHEMA}): update the extension to read it."
+        )
+    try:
+        return _analysis(data, ct, lam, lesion_labels, lung_mask)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ValueError(f"The text of the analysis is damaged: {type(error).__name__} at {error}.") from None
+
+
+def _analysis(data: Mapping[str, Any], ct: Any, lam: Any, lesion_labels: Any, lung_mask: Any) -> Analysis:
+    lesions = tuple(_to_lesion(one) for one in data["lesions"])
+    parts = {(part.slice_index, part.number): part for lesion in lesions for part in lesion.slice_lesions}
+    summary = {one.name: data["summary"][one.name] for one in fields(StudySummary)}
+    summary["lesions_by_cluster"] = dict(summary["lesions_by_cluster"])
+    return Analysis(
+        name=str(data["name"]),
+        input=dict(data["input"]),
+        model=dict(data["model"]),
+        config=dict(data["config"]),
+        device=str(data["device"]),
+        timing_s=dict(data["timing_s"]),
+        summary=StudySummary(**summary),
+        slices=tuple(_to_slice(one, parts) for one in data["slices"]),
+        lesions=lesions,
+        cluster_names={int(number): str(name) for number, name in data["cluster_names"].items()},
+        warnings=tuple(map(str, data["warnings"])),
+        ct=ct,
+        lam=lam,
+        lesion_labels=lesion_labels,
+        lung_mask=lung_mask,
+    )
+
+
+def _to_slice(data: Mapping[str, Any], parts: Mapping[tuple[int, int], SliceLesion]) -> SliceDiagnosis:
+    index = int(data["index"])
+    return SliceDiagnosis(
+        index=index,
+        position_mm=_optional(data["position_mm"]),
+        lung=bool(data["lung"]),
+        probability=_optional(data["probability"]),
+        diagnosis=str(data["diagnosis"]),
+        positive=bool(data["positive"]),
+        lesions=tuple(parts.get((index, int(one["number"]))) or _unlinked(one, index) for one in data["lesions"]),
+    )
+
+
+def _unlinked(data: Mapping[str, Any], index: int) -> SliceLesion:
+    """A slice lesion that belongs to no 3D lesion: only its number, cluster and score are on record."""
+    nowhere = (math.nan,) * 3
+    return SliceLesion(
+        slice_index=index,
+        number=int(data["number"]),
+        cluster=int(data["cluster"]),
+        score=_number(data["score"]),
+        margin=math.nan,
+        paper_score=math.nan,
+        heat=math.nan,
+        peak_ras_mm=nowhere,
+        box_ras_mm=(nowhere, nowhere),
+        area_mm2=math.nan,
+        mean_hu=None,
+    )
+
+
+def _to_lesion(data: Mapping[str, Any]) -> Lesion:
+    return Lesion(
+        id=int(data["id"]),
+        cluster=int(data["cluster"]),
+        cluster_name=str(data["cluster_name"]),
+        kind=None if data["kind"] is None else str(data["kind"]),
+        score=_number(data["score"]),
+        heat=_number(data["heat"]),
+        peak_ras_mm=_point(data["peak_ras_mm"]),
+        box_ras_mm=_to_box(data["box_ras_mm"]),
+        box_ijk=_to_box(data["box_ijk"]),
+        first_slice=int(data["first_slice"]),
+        last_slice=int(data["last_slice"]),
+        mean_hu=_optional(data["mean_hu"]),
+        volume_ml=_optional(data["volume_ml"]),
+        slice_lesions=tuple(_to_slice_lesion(part) for part in data["slice_lesions"]),
+    )
+
+
+def _to_slice_lesion(data: Mapping[str, Any]) -> SliceLesion:
+    return SliceLesion(
+        slice_index=int(data["slice_index"]),
+        number=int(data["number"]),
+        cluster=int(data["cluster"]),
+        score=_number(data["score"]),
+        margin=_number(data["margin"]),
+        paper_score=_number(data["paper_score"]),
+        heat=_number(data["heat"]),
+        peak_ras_mm=_point(data["peak_ras_mm"]),
+        box_ras_mm=_to_box(data["box_ras_mm"]),
+        area_mm2=_number(data["area_mm2"]),
+        mean_hu=_optional(data["mean_hu"]),
+    )
+
+
+def _to_box(data: Mapping[str, Any]) -> Box:
+    return _point(data["min"]), _point(data["max"])
+
+
+def _point(data: Sequence[Any]) -> Point:
+    x, y, z = data
+    return _number(x), _number(y), _number(z)
+
+
+def _number(value: Any) -> float:
+    """Null stands for what is not a number."""
+    return math.nan if value is None else float(value)
+
+
+def _optional(value: Any) -> float | None:
+    return None if value is None else float(value)
 
 
 def write_json(analysis: Analysis, path: str | Path) -> None:

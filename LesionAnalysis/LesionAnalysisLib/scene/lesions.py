@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
 import numpy as np
 
-from ..report.colors import cluster_color
 from ..results import Analysis, Box, Lesion
-from .colors import rgb
-from .mrml import ijk_to_ras, vtk, vtk_matrix
+from .edits import ClusterEdits
+from .mrml import ijk_to_ras, one_change, vtk, vtk_matrix
 from .ownership import Workshop
 
 LESION = "LesionAnalysis.Lesion"  # attributes of a box: the id of its lesion
@@ -31,10 +31,35 @@ def strongest(lesions: Sequence[Lesion], count: int) -> tuple[Lesion, ...]:
     return tuple(sorted(kept, key=lambda lesion: lesion.id))
 
 
-def make_boxes(workshop: Workshop, lesions: Sequence[Lesion]) -> dict[int, Any]:
+@dataclass(frozen=True)
+class Look:
+    """What the user has made of the boxes: whether they are shown, and with their names."""
+
+    visible: bool = True
+    labeled: bool = True
+
+
+def earlier_look(workshop: Workshop) -> Look:
+    """How an earlier run's boxes look, so that a second run does not bring back what was hidden."""
+    displays = [box.GetDisplayNode() for box in workshop.earlier("box") if box.GetDisplayNode() is not None]
+    if not displays:
+        return Look()
+    return Look(
+        visible=any(display.GetVisibility() for display in displays),
+        labeled=any(display.GetPropertiesLabelVisibility() for display in displays),
+    )
+
+
+def make_boxes(workshop: Workshop, lesions: Sequence[Lesion], edits: ClusterEdits, look: Look) -> dict[int, Any]:
     """One locked box per lesion along the axes of the CT's grid; lesion id -> node."""
     matrix = ijk_to_ras(workshop.ct)
-    return {lesion.id: _make_box(workshop, lesion, matrix) for lesion in lesions}
+    boxes = {lesion.id: _make_box(workshop, lesion, matrix) for lesion in lesions}
+    for lesion in lesions:
+        display = boxes[lesion.id].GetDisplayNode()
+        display.SetVisibility(look.visible)
+        display.SetPropertiesLabelVisibility(look.labeled)
+        dress_box(boxes[lesion.id], lesion, edits)
+    return boxes
 
 
 def place_box(box_ijk: Box, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -61,22 +86,28 @@ def _make_box(workshop: Workshop, lesion: Lesion, matrix: np.ndarray) -> Any:
     box = workshop.new_node("vtkMRMLMarkupsROINode", "box", lesion.label)
     box.SetAttribute(LESION, str(lesion.id))
     box.SetAttribute(CLUSTER, str(lesion.cluster))
-    box.SetAndObserveTransformNodeID(workshop.ct.GetTransformNodeID())
-    placement, size = place_box(lesion.box_ijk, matrix)
-    box.SetSize(*map(float, size))
-    box.GetObjectToNodeMatrix().DeepCopy(vtk_matrix(placement))
-    box.SetLocked(True)
+    with one_change(box):
+        box.SetAndObserveTransformNodeID(workshop.ct.GetTransformNodeID())
+        placement, size = place_box(lesion.box_ijk, matrix)
+        box.SetSize(*map(float, size))
+        box.GetObjectToNodeMatrix().DeepCopy(vtk_matrix(placement))
+        box.SetLocked(True)
     box.CreateDefaultDisplayNodes()
     display = box.GetDisplayNode()
-    display.SetHandlesInteractive(False)
-    display.SetFillVisibility(False)
-    display.SetPropertiesLabelVisibility(True)
-    display.SetTextScale(3.0)
-    display.SetGlyphScale(0.5)
-    _paint(display, rgb(cluster_color(lesion.cluster)))
+    with one_change(display):
+        display.SetHandlesInteractive(False)
+        display.SetFillVisibility(False)
+        display.SetTextScale(3.0)
+        display.SetGlyphScale(0.5)
+    return box
+
+
+def dress_box(box: Any, lesion: Lesion, edits: ClusterEdits) -> None:
+    """Name, color and description of a box: all that follows the names and colors of the clusters."""
+    box.SetName(edits.label(lesion))
+    _paint(box.GetDisplayNode(), edits.color(lesion.cluster))
     box.SetNthControlPointDescription(0, describe(lesion))
     restore_description(box)
-    return box
 
 
 def restore_description(box: Any) -> None:
@@ -97,15 +128,15 @@ def describe(lesion: Lesion) -> str:
     return ", ".join(words)
 
 
-def make_peaks(workshop: Workshop, analysis: Analysis) -> Any:
+def make_peaks(workshop: Workshop, analysis: Analysis, edits: ClusterEdits) -> Any:
     """One locked list of points, labeled with the cluster's number as in figure 10 of the paper."""
     ct = workshop.ct
     peaks = workshop.node("vtkMRMLMarkupsFiducialNode", "peaks", f"{ct.GetName()} peaks")
     peaks.SetAndObserveTransformNodeID(ct.GetTransformNodeID())
     peaks.RemoveAllControlPoints()
     for lesion in analysis.lesions:
-        index = peaks.AddControlPoint(vtk.vtkVector3d(*lesion.peak_ras_mm), str(lesion.cluster))
-        peaks.SetNthControlPointDescription(index, lesion.label)
+        peaks.AddControlPoint(vtk.vtkVector3d(*lesion.peak_ras_mm), str(lesion.cluster))
+    describe_peaks(peaks, analysis, edits)
     peaks.SetLocked(True)
     peaks.CreateDefaultDisplayNodes()
     display = peaks.GetDisplayNode()
@@ -115,6 +146,12 @@ def make_peaks(workshop: Workshop, analysis: Analysis) -> Any:
     display.SetTextScale(3.0)
     _paint(display, (1.0, 1.0, 1.0))
     return peaks
+
+
+def describe_peaks(peaks: Any, analysis: Analysis, edits: ClusterEdits) -> None:
+    """The label of its lesion as the tool tip of each peak."""
+    for index, lesion in enumerate(analysis.lesions):
+        peaks.SetNthControlPointDescription(index, edits.label(lesion))
 
 
 def _paint(display: Any, color: tuple[float, float, float]) -> None:

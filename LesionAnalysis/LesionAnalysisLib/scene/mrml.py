@@ -6,6 +6,7 @@ matter, and nobody else in the library looks.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,7 +16,7 @@ import numpy as np
 try:
     import slicer
     import vtk
-    from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
+    from vtk.util.numpy_support import get_vtk_array_type, vtk_to_numpy
 
     slicer.vtkMRMLScene  # noqa: B018  (PyPI also has an unrelated package named slicer)
 except (ImportError, AttributeError) as error:
@@ -24,7 +25,7 @@ except (ImportError, AttributeError) as error:
         'run pip install "LesionAnalysis[headless]", or go on without the scene.'
     ) from error
 
-# What a scene does not know before the Markups and Colors modules have introduced themselves.
+# What a scene does not know before the Markups, Colors and Segmentations modules have introduced themselves.
 _CLASSES = (
     "vtkMRMLMarkupsROINode",
     "vtkMRMLMarkupsROIDisplayNode",
@@ -34,6 +35,9 @@ _CLASSES = (
     "vtkMRMLMarkupsFiducialStorageNode",
     "vtkMRMLMarkupsJsonStorageNode",
     "vtkMRMLColorLegendDisplayNode",
+    "vtkMRMLSegmentationNode",
+    "vtkMRMLSegmentationDisplayNode",
+    "vtkMRMLSegmentationStorageNode",
 )
 
 
@@ -67,12 +71,32 @@ def all_nodes(scene: Any) -> list[Any]:
     return [scene.GetNthNode(index) for index in range(scene.GetNumberOfNodes())]
 
 
-def set_voxels(node: Any, array: np.ndarray) -> None:
-    """Give a volume node a copy of ``array`` (K, J, I), int16 or uint8."""
-    image = vtk.vtkImageData()
-    image.SetDimensions(array.shape[::-1])
-    image.GetPointData().SetScalars(numpy_to_vtk(np.ascontiguousarray(array).ravel(), deep=True))
+@contextmanager
+def one_change(node: Any) -> Iterator[None]:
+    """Whoever observes ``node`` hears of many changes once, at the end."""
+    state = node.StartModify()
+    try:
+        yield
+    finally:
+        node.EndModify(state)
+
+
+def set_voxels(node: Any, array: np.ndarray, dtype: Any = None) -> None:
+    """Give a volume node a copy of ``array`` (K, J, I) or (K, J, I, components), as ``dtype`` or as it is."""
+    image, values = new_image(array.shape, dtype or array.dtype)
+    np.copyto(values, array, casting="unsafe")
     node.SetAndObserveImageData(image)
+
+
+def new_image(shape: tuple[int, ...], dtype: Any, image: Any = None) -> tuple[Any, np.ndarray]:
+    """vtkImageData of (K, J, I) or (K, J, I, components) and its voxels, not yet set: a view to write into.
+
+    image: of a class derived from vtkImageData; by default a new one of that class itself.
+    """
+    image = image or vtk.vtkImageData()
+    image.SetDimensions(shape[2::-1])
+    image.AllocateScalars(get_vtk_array_type(np.dtype(dtype)), shape[3] if len(shape) > 3 else 1)
+    return image, vtk_to_numpy(image.GetPointData().GetScalars()).reshape(shape)
 
 
 def voxels(node: Any) -> np.ndarray | None:
@@ -99,3 +123,35 @@ def vtk_matrix(array: np.ndarray) -> Any:
         for column, number in enumerate(numbers):
             matrix.SetElement(row, column, float(number))
     return matrix
+
+
+def to_world(node: Any, point: Any) -> np.ndarray:
+    """A position of ``node``'s own RAS where its parent transform, if it has one, puts it; (3,) in mm."""
+    world = [0.0, 0.0, 0.0]
+    node.TransformPointToWorld([float(value) for value in point], world)
+    return np.array(world)
+
+
+def from_world(node: Any, point: Any) -> np.ndarray:
+    """The inverse of ``to_world``."""
+    own = [0.0, 0.0, 0.0]
+    node.TransformPointFromWorld([float(value) for value in point], own)
+    return np.array(own)
+
+
+def write_attribute(node: Any, name: str, value: Any) -> None:
+    """Keep plain data with a node, saved with it.
+
+    MRML writes attributes into XML, separated by semicolons: nothing but ASCII, and neither ``;`` nor ``%``,
+    comes back unchanged from every version of Slicer.
+    """
+    text = json.dumps(value, ensure_ascii=True, separators=(",", ":"))
+    node.SetAttribute(name, text.replace(";", "\\u003b").replace("%", "\\u0025"))
+
+
+def read_attribute(node: Any, name: str) -> Any:
+    """What ``write_attribute`` kept; None where there is nothing, or nothing that can be read."""
+    try:
+        return json.loads(node.GetAttribute(name) or "null")
+    except ValueError:
+        return None

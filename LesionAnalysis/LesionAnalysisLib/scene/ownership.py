@@ -24,6 +24,9 @@ _FOLDER = "folder"
 # Plugins of Slicer's data tree. In Slicer they claim their items; without its windows nobody names them.
 _PLUGINS = {
     "vtkMRMLScalarVolumeNode": "Volumes",
+    "vtkMRMLVectorVolumeNode": "Volumes",
+    "vtkMRMLLabelMapVolumeNode": "LabelMaps",
+    "vtkMRMLSegmentationNode": "Segmentations",
     "vtkMRMLMarkupsROINode": "Markups",
     "vtkMRMLMarkupsFiducialNode": "Markups",
     "vtkMRMLTableNode": "Tables",
@@ -48,7 +51,9 @@ def mark(node: Any, role: str) -> None:
 
 
 def own_nodes(scene: Any, ct: Any) -> list[Any]:
-    """All results of ``ct``, in the scene's order."""
+    """All results of ``ct``, in the scene's order; none where the scene does not hold ``ct`` (any more)."""
+    if not scene.IsNodePresent(ct):
+        return []
     return [
         node
         for node in all_nodes(scene)
@@ -66,7 +71,7 @@ class Workshop:
     def __init__(self, scene: Any, ct: Any):
         self.scene, self.ct = scene, ct
         self._old = own_nodes(scene, ct)
-        self._made: list[Any] = []
+        self.made: list[Any] = []
         self._key = next((node.GetAttribute(_KEY) for node in self._old), None) or uuid.uuid4().hex
 
     def node(self, class_name: str, role: str, name: str) -> Any:
@@ -75,7 +80,7 @@ class Workshop:
             if old.IsA(class_name) and role_of(old) == role:
                 self._old.remove(old)
                 old.SetName(name)
-                self._made.append(old)
+                self.made.append(old)
                 return old
         return self.new_node(class_name, role, name)
 
@@ -85,14 +90,23 @@ class Workshop:
         mark(node, role)
         node.SetNodeReferenceID(CT_REFERENCE, self.ct.GetID())
         node.SetAttribute(_KEY, self._key)
-        self._made.append(node)
+        self.made.append(node)
         return node
 
-    def finish(self, folder_name: str) -> int:
-        """Remove what is out of date and put the rest into one folder; returns the folder's item id."""
-        remove_nodes(self.scene, self._old)
+    def earlier(self, role: str) -> list[Any]:
+        """The results with this role that an earlier run made and this one has not asked for yet."""
+        return [node for node in self._old if role_of(node) == role]
+
+    def finish(self, replace: bool = True) -> int:
+        """Remove what is out of date and put the rest into one folder; returns the folder's item id.
+
+        replace: False where something is added to the results of an earlier run, which stay.
+        """
+        if replace:
+            remove_nodes(self.scene, self._old)
+        folder_name = f"{self.ct.GetName()} lesion analysis"
         # The legend is a display node: it belongs to its volume, not into the tree.
-        items = [node for node in self._made if not node.IsA("vtkMRMLDisplayNode")]
+        items = [node for node in self.made if not node.IsA("vtkMRMLDisplayNode")]
         return _fill_folder(self.scene, self.ct, items, folder_name, self._key)
 
 
@@ -118,6 +132,8 @@ def remove_nodes(scene: Any, nodes: Iterable[Any]) -> None:
     parts = []
     for node in nodes:
         parts += _parts(node)
+        if node.IsA("vtkMRMLSegmentationNode"):
+            drop_segments(node)
         item = tree.GetItemByDataNode(node)
         if item:
             tree.RemoveItem(item, False, False)
@@ -127,6 +143,17 @@ def remove_nodes(scene: Any, nodes: Iterable[Any]) -> None:
         for part in parts:
             if scene.IsNodePresent(part) and part.GetID() not in used:
                 scene.RemoveNode(part)
+
+
+def drop_segments(node: Any) -> None:
+    """Empty a segmentation at once: Slicer would first part each segment from the image that they share.
+
+    With a hundred segments on the lungs of a thin-slice CT that takes half a minute.
+    """
+    segmentation = node.GetSegmentation()
+    for index in range(segmentation.GetNumberOfSegments()):
+        segmentation.GetNthSegment(index).RemoveAllRepresentations()
+    segmentation.RemoveAllSegments()
 
 
 def _parts(node: Any) -> list[Any]:

@@ -9,6 +9,7 @@ from typing import Any
 from ..report.json_csv import to_json
 from ..report.words import positive_class
 from ..results import Analysis
+from .edits import ClusterEdits
 from .mrml import vtk
 from .ownership import Workshop
 
@@ -31,13 +32,13 @@ def make_slices_table(workshop: Workshop, analysis: Analysis) -> Any:
     return table
 
 
-def make_lesions_table(workshop: Workshop, analysis: Analysis, boxed: Collection[int]) -> Any:
+def make_lesions_table(workshop: Workshop, analysis: Analysis, boxed: Collection[int], edits: ClusterEdits) -> Any:
     """One row per lesion; ``boxed`` are the ids of those that have a box in the views."""
     unit = "mm" if analysis.calibrated else "pixel"
     rows = analysis.lesions
     table = _table(workshop, "lesions")
     _column(table, "id", "Lesion", int, [row.id for row in rows])
-    _column(table, "name", "Name", str, [row.label for row in rows])
+    _column(table, "name", "Name", str, [edits.label(row) for row in rows])
     _column(table, "cluster", "Cluster", int, [row.cluster for row in rows])
     _column(table, "cluster_name", "Cluster name", str, [row.cluster_name for row in rows])
     _column(table, "kind", "Kind", str, [row.kind or "" for row in rows])
@@ -57,6 +58,16 @@ def make_lesions_table(workshop: Workshop, analysis: Analysis, boxed: Collection
     _column(table, "slice_lesions", "Slice lesions", int, [len(row.slice_lesions) for row in rows])
     _column(table, "box", "Box shown", bool, [row.id in boxed for row in rows])
     return table
+
+
+def name_clusters(table: Any, analysis: Analysis, edits: ClusterEdits) -> None:
+    """Bring the names in the table of lesions up to date."""
+    names = table.GetTable().GetColumnByName("name")
+    cluster_names = table.GetTable().GetColumnByName("cluster_name")
+    for row, lesion in enumerate(analysis.lesions):
+        names.SetValue(row, edits.label(lesion))
+        cluster_names.SetValue(row, lesion.cluster_name)
+    table.GetTable().Modified()
 
 
 def make_chart(workshop: Workshop, analysis: Analysis, slices_table: Any) -> tuple[Any, Any]:
@@ -86,12 +97,17 @@ def make_texts(workshop: Workshop, analysis: Analysis, notes: Sequence[str]) -> 
     """Text nodes with the content of ``analysis.json`` and with the warnings (None where there are none)."""
     name = workshop.ct.GetName()
     text = workshop.node("vtkMRMLTextNode", "analysis", f"{name} analysis")
-    text.SetText(json.dumps(to_json(analysis), ensure_ascii=False, allow_nan=False))
+    write_record(text, analysis)
     if not notes:
         return text, None
     warnings = workshop.node("vtkMRMLTextNode", "warnings", f"{name} warnings")
     warnings.SetText("\n".join(notes))
     return text, warnings
+
+
+def write_record(text: Any, analysis: Analysis) -> None:
+    """All that is known of an analysis but its voxels, with the model's card: ``read_record`` reads it."""
+    text.SetText(json.dumps(to_json(analysis, card=True), ensure_ascii=False, allow_nan=False))
 
 
 def _table(workshop: Workshop, role: str) -> Any:

@@ -27,11 +27,8 @@ def show_in_slice_views(nodes: SceneNodes, opacity: float = LAM_OPACITY, everywh
 
     everywhere: put CT and LAM into all slice views, whatever they show now.
     """
-    scene = nodes.ct.GetScene()
-    count = scene.GetNumberOfNodesByClass("vtkMRMLSliceCompositeNode")
-    composites = [scene.GetNthNodeByClass(index, "vtkMRMLSliceCompositeNode") for index in range(count)]
     changed = 0
-    for composite in composites:
+    for composite in composites(nodes.ct.GetScene()):
         if everywhere or composite.GetBackgroundVolumeID() == nodes.ct.GetID():
             composite.SetBackgroundVolumeID(nodes.ct.GetID())
             composite.SetForegroundVolumeID(nodes.lam.GetID())
@@ -39,6 +36,12 @@ def show_in_slice_views(nodes: SceneNodes, opacity: float = LAM_OPACITY, everywh
             changed += 1
     nodes.legend.Modified()  # views do not look at their legends when a program changes what they show
     return changed
+
+
+def composites(scene: Any) -> list[Any]:
+    """What each slice view shows: its vtkMRMLSliceCompositeNode."""
+    count = scene.GetNumberOfNodesByClass("vtkMRMLSliceCompositeNode")
+    return [scene.GetNthNodeByClass(index, "vtkMRMLSliceCompositeNode") for index in range(count)]
 
 
 def make_views(nodes: SceneNodes, focus_ras: tuple[float, float, float] | None) -> None:

@@ -8,12 +8,13 @@ import numpy as np
 
 from ..results import Analysis
 from ..volume import CtVolume, ct_from_array
-from .colors import color_map
-from .mrml import all_nodes, ijk_to_ras, set_voxels, slicer, voxels, vtk_matrix
+from .colors import COLOR_MAPS, color_map
+from .mrml import all_nodes, ijk_to_ras, one_change, set_voxels, slicer, voxels, vtk_matrix
 from .ownership import Workshop, mark, role_of
 
 LUNG_WINDOW = (1500.0, -600.0)  # width and level in HU
 PICTURE_WINDOW = (255.0, 127.0)  # of 8-bit gray values
+COLOR_MAP = "LesionAnalysis.ColorMap"  # attribute of the LAM's color table
 _CT = "ct"
 
 
@@ -24,9 +25,9 @@ def ct_from_node(node: Any) -> CtVolume:
     to the results, has no part in them.
 
     Raises:
-        ValueError: no volume node, a color volume, an empty one, or values that cannot be a chest CT.
+        ValueError: no volume node, a label map, a color volume, an empty one, or values that cannot be a chest CT.
     """
-    if node is None or not node.IsA("vtkMRMLScalarVolumeNode"):
+    if node is None or not node.IsA("vtkMRMLScalarVolumeNode") or node.IsA("vtkMRMLLabelMapVolumeNode"):
         raise ValueError("Choose a volume node that holds a chest CT.")
     array = voxels(node)
     if array is None:
@@ -44,22 +45,39 @@ def find_ct(scene: Any, analysis: Analysis) -> Any:
 
 def make_ct(scene: Any, analysis: Analysis) -> Any:
     """A volume node with the CT of the analysis, in a lung window (pictures: in their full range of gray)."""
-    ct = analysis.ct
-    node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", analysis.name)
+    node = node_from_ct(scene, analysis.ct, analysis.name)
     mark(node, _CT)
+    return node
+
+
+def node_from_ct(scene: Any, ct: CtVolume, name: str) -> Any:
+    """A volume node with a ``CtVolume``, the user's own, in a lung window (pictures: in their full range of gray)."""
+    node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
     node.SetIJKToRASMatrix(vtk_matrix(ct.ijk_to_ras))
     set_voxels(node, ct.array)
-    if analysis.calibrated:
+    if ct.calibrated:
         _name_hounsfield_units(node)
     node.CreateDefaultDisplayNodes()
+    _set_window(node, LUNG_WINDOW if ct.calibrated else PICTURE_WINDOW)
+    return node
+
+
+def set_lung_window(node: Any) -> None:
+    """Show a CT in HU in a window of 1500 HU around -600 HU."""
+    node.CreateDefaultDisplayNodes()
+    _set_window(node, LUNG_WINDOW)
+
+
+def _set_window(node: Any, window: tuple[float, float]) -> None:
     display = node.GetDisplayNode()
     display.SetAutoWindowLevel(False)
-    display.SetWindowLevel(*(LUNG_WINDOW if analysis.calibrated else PICTURE_WINDOW))
-    return node
+    display.SetWindowLevel(*window)
 
 
 def check_ct(node: Any, analysis: Analysis) -> None:
     """Raise ValueError unless ``node`` is (still) the volume that was analyzed; None: one is to be made."""
+    if analysis.lam is None:
+        raise ValueError("The analysis was read back without its voxels: read it with read_analysis.")
     if node is None:
         if analysis.ct is None:
             raise ValueError("The analysis was read back without its CT: say which volume node shows it.")
@@ -71,23 +89,28 @@ def check_ct(node: Any, analysis: Analysis) -> None:
         raise ValueError(f"{node.GetName()} is not the volume that was analyzed: analyze it again.")
 
 
-def make_lam(workshop: Workshop, analysis: Analysis, map_name: str) -> tuple[Any, Any, Any]:
-    """The LAM as a volume of percent, its color table and its legend; 0 percent is transparent."""
+def make_lam(workshop: Workshop, analysis: Analysis, map_name: str | None) -> tuple[Any, Any, Any]:
+    """The LAM as a volume of percent, its color table and its legend; 0 percent is transparent.
+
+    map_name: None keeps the colors that an earlier run has. The threshold of an earlier run stays, too.
+    """
     ct = workshop.ct
     colors = _color_table(workshop, f"{ct.GetName()} LAM colors", map_name)
     node = workshop.node("vtkMRMLScalarVolumeNode", "lam", f"{ct.GetName()} LAM")
     node.SetDescription("Lesion activation map in percent: where the network saw what made it say positive.")
     node.CopyOrientation(ct)
     node.SetAndObserveTransformNodeID(ct.GetTransformNodeID())
-    set_voxels(node, analysis.lam.astype(np.uint8, copy=False))
+    set_voxels(node, analysis.lam, np.uint8)
+    new = node.GetDisplayNode() is None
     node.CreateDefaultDisplayNodes()
     display = node.GetDisplayNode()
-    display.SetAndObserveColorNodeID(colors.GetID())
-    display.SetAutoWindowLevel(False)
-    display.SetWindowLevelMinMax(0, 100)
-    display.SetAutoThreshold(False)
-    display.SetThreshold(1, 100)
-    display.SetApplyThreshold(True)
+    with one_change(display):
+        display.SetAndObserveColorNodeID(colors.GetID())
+        display.SetAutoWindowLevel(False)
+        display.SetWindowLevelMinMax(0, 100)
+        display.SetAutoThreshold(False)
+        display.SetThreshold(1 if new else max(display.GetLowerThreshold(), 1), 100)
+        display.SetApplyThreshold(True)
     return node, colors, _legend(workshop, node, display)
 
 
@@ -108,19 +131,29 @@ def _name_hounsfield_units(node: Any) -> None:
         getattr(node, f"SetVoxelValue{name}")(entry)
 
 
-def _color_table(workshop: Workshop, name: str, map_name: str) -> Any:
+def _color_table(workshop: Workshop, name: str, map_name: str | None) -> Any:
     """An own color table: Slicer saves it with the scene only because it is not hidden from editors."""
-    table = color_map(map_name)
+    new = not workshop.earlier("colors")
     node = workshop.node("vtkMRMLColorTableNode", "colors", name)
     node.SetHideFromEditors(False)
-    node.SetTypeToUser()
-    node.SetDescription(map_name)
-    node.SetNumberOfColors(len(table))
-    for index, (red, green, blue) in enumerate(table):
-        percent = 100 * index / (len(table) - 1)
-        node.SetColor(index, f"{percent:.1f} %", float(red), float(green), float(blue), 1.0)
-    node.GetLookupTable().SetTableRange(0, len(table) - 1)
+    if new:
+        node.SetTypeToUser()
+    if new or map_name is not None:
+        fill_color_table(node, map_name or COLOR_MAPS[0])
     return node
+
+
+def fill_color_table(node: Any, map_name: str) -> None:
+    """256 colors, named by their percent. Raises ValueError for an unknown map."""
+    table = color_map(map_name)
+    with one_change(node):
+        node.SetDescription(map_name)  # for reading; Slicer does not bring it back from every file
+        node.SetAttribute(COLOR_MAP, map_name)
+        node.SetNumberOfColors(len(table))
+        for index, (red, green, blue) in enumerate(table):
+            percent = 100 * index / (len(table) - 1)
+            node.SetColor(index, f"{percent:.1f} %", float(red), float(green), float(blue), 1.0)
+        node.GetLookupTable().SetTableRange(0, len(table) - 1)
 
 
 def _legend(workshop: Workshop, node: Any, display: Any) -> Any:

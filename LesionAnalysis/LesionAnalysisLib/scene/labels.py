@@ -1,0 +1,55 @@
+"""The lesions as a label map: each voxel holds the id of its lesion, each id has the color of its cluster.
+
+Slicer's Data Probe names the lesion under the cursor after the entry of the color table.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..results import Analysis
+from .edits import ClusterEdits
+from .frame import keep_frame
+from .mrml import one_change, set_voxels
+from .ownership import Workshop
+
+
+def make_labels(workshop: Workshop, analysis: Analysis, edits: ClusterEdits) -> tuple[Any, Any]:
+    """(label map, its color table); (None, None) where the analysis was read back without its voxels.
+
+    Voxels are unsigned char while the ids fit, else unsigned short. No view is made to show it.
+    """
+    if analysis.lesion_labels is None:
+        return None, None
+    ct = workshop.ct
+    colors = workshop.node("vtkMRMLColorTableNode", "label_colors", f"{ct.GetName()} lesion colors")
+    colors.SetHideFromEditors(False)  # or Slicer would not save it
+    colors.SetTypeToUser()
+    color_labels(colors, analysis, edits)
+    node = workshop.node("vtkMRMLLabelMapVolumeNode", "labels", f"{ct.GetName()} lesion map")
+    node.SetDescription("Each voxel holds the number of its lesion, 0 outside.")
+    node.CopyOrientation(ct)
+    node.SetAndObserveTransformNodeID(ct.GetTransformNodeID())
+    set_voxels(node, analysis.lesion_labels, label_type(analysis))
+    node.CreateDefaultDisplayNodes()
+    node.GetDisplayNode().SetAndObserveColorNodeID(colors.GetID())
+    keep_frame(node, analysis)
+    return node, colors
+
+
+def label_type(analysis: Analysis) -> type:
+    """The smallest voxel type that holds every lesion's id."""
+    return np.uint8 if max((lesion.id for lesion in analysis.lesions), default=0) < 256 else np.uint16
+
+
+def color_labels(colors: Any, analysis: Analysis, edits: ClusterEdits) -> None:
+    """Entry i: label of lesion i, color of its cluster; entry 0, outside of lesions, is transparent."""
+    last = max((lesion.id for lesion in analysis.lesions), default=0)
+    with one_change(colors):
+        colors.SetNumberOfColors(last + 1)
+        colors.SetColor(0, "no lesion", 0.0, 0.0, 0.0, 0.0)
+        for lesion in analysis.lesions:
+            colors.SetColor(lesion.id, edits.label(lesion), *edits.color(lesion.cluster), 1.0)
+        colors.GetLookupTable().SetTableRange(0, last)
