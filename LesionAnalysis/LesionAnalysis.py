@@ -136,11 +136,11 @@ class LesionAnalysisWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.logic = None
         self._parameterNode = None
         self._parameterNodeGuiTag = None
-        self._volume = None  # the chosen CT, observed
 
     def setup(self):
         """Called when the user opens the module for the first time."""
         ScriptedLoadableModuleWidget.setup(self)
+        from LesionAnalysisGui.observing import Observation
         from LesionAnalysisGui.results import ResultsView
         from LesionAnalysisGui.running import RunControl
 
@@ -151,6 +151,10 @@ class LesionAnalysisWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.logic = LesionAnalysisLogic()
         self.runControl = RunControl(self.ui, self.logic, REQUIREMENTS, self.onResults)
         self.results = ResultsView(self.ui, self.logic, self.runControl.say)
+        modified = vtk.vtkCommand.ModifiedEvent
+        self._settings = Observation(modified, self.onParameterChanged)
+        self._volume = Observation(slicer.vtkMRMLVolumeNode.ImageDataModifiedEvent, self.onVolumeModified)
+        self._axialView = Observation(modified, self.onSliceViewChanged)
         scene = slicer.mrmlScene
         self.addObserver(scene, scene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(scene, scene.EndCloseEvent, self.onSceneEndClose)
@@ -191,19 +195,18 @@ class LesionAnalysisWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Bind the panel to a parameter node, or to none."""
         if self._parameterNode is not None:
             self._parameterNode.disconnectGui(self._parameterNodeGuiTag)
-            self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParameterChanged)
         self._parameterNode = parameterNode
         if parameterNode is not None:
             self._parameterNodeGuiTag = parameterNode.connectGui(self.ui)
-            self.addObserver(parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParameterChanged)
-        self._followVolume(parameterNode.inputVolume if parameterNode is not None else None)
-        self._followSliceView(parameterNode is not None)
+        self._settings.follow(parameterNode)
+        self._volume.follow(parameterNode and parameterNode.inputVolume)
+        self._axialView.follow(parameterNode and slicer.mrmlScene.GetNodeByID("vtkMRMLSliceNodeRed"))
         self.runControl.use(parameterNode)
         self.results.use(parameterNode)
 
     def onParameterChanged(self, caller=None, event=None):
         """Called whenever a setting changed, by the user or by a script."""
-        self._followVolume(self._parameterNode.inputVolume)
+        self._volume.follow(self._parameterNode.inputVolume)
         self.runControl.update()
         self.results.update()
 
@@ -249,34 +252,12 @@ class LesionAnalysisWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             with slicer.util.tryWithErrorDisplay(_("The devices could not be listed."), waitCursor=True):
                 offerDevices(self.ui.deviceCombo, availableDevices())
 
-    def _followVolume(self, volume):
-        """A volume that is empty now may get its voxels later."""
-        if volume is self._volume:
-            return
-        event = slicer.vtkMRMLVolumeNode.ImageDataModifiedEvent
-        if self._volume is not None:
-            self.removeObserver(self._volume, event, self.onVolumeModified)
-        self._volume = volume
-        if volume is not None:
-            self.addObserver(volume, event, self.onVolumeModified)
-
     def onVolumeModified(self, caller=None, event=None):
-        """Called when the chosen CT has other voxels."""
+        """Called when the chosen CT has other voxels: a volume that was empty may have got them."""
         self.runControl.update()
 
-    def _followSliceView(self, wanted):
-        """Mark the slice of the axial view in the chart, as long as the panel is in use."""
-        view = slicer.mrmlScene.GetNodeByID("vtkMRMLSliceNodeRed")
-        if view is None:
-            return
-        followed = self.hasObserver(view, vtk.vtkCommand.ModifiedEvent, self.onSliceViewChanged)
-        if wanted and not followed:
-            self.addObserver(view, vtk.vtkCommand.ModifiedEvent, self.onSliceViewChanged)
-        elif followed and not wanted:
-            self.removeObserver(view, vtk.vtkCommand.ModifiedEvent, self.onSliceViewChanged)
-
     def onSliceViewChanged(self, view, event=None):
-        """Called when the axial view moved."""
+        """Called when the axial view moved: the chart marks its slice."""
         matrix = view.GetSliceToRAS()
         self.results.markSlice(tuple(matrix.GetElement(row, 3) for row in range(3)))
 
@@ -360,7 +341,10 @@ class LesionAnalysisLogic(ScriptedLoadableModuleLogic):
         return self._steps(ct, mask, str(modelFolder), preset, changes)
 
     def _steps(self, ct, mask, modelFolder, preset, changes):
+        from LesionAnalysisGui.dependencies import preloadTorch
+
         yield 0.0, _("Loading the model")
+        preloadTorch()
         analyzer = self._getAnalyzer(modelFolder, preset, changes)
         return (yield from analyzer.steps(ct, mask))
 
@@ -387,6 +371,20 @@ class LesionAnalysisLogic(ScriptedLoadableModuleLogic):
         from LesionAnalysisLib import scene
 
         nodes = scene.add_to_scene(analysis, ct_node=volumeNode)
+        scene.show_in_slice_views(nodes)
+        return nodes
+
+    def addToSceneSteps(self, analysis, volumeNode):
+        """The same as a generator that does one part at each step, for a window that must stay alive."""
+        from LesionAnalysisLib import scene
+
+        steps = scene.add_to_scene_steps(analysis, ct_node=volumeNode)
+        return self._thenShow(steps)
+
+    def _thenShow(self, steps):
+        from LesionAnalysisLib import scene
+
+        nodes = yield from steps
         scene.show_in_slice_views(nodes)
         return nodes
 

@@ -1,6 +1,7 @@
 """The Slicer module as a radiologist and a script use it, on real nodes and stand-ins for Slicer's widgets."""
 
 import dataclasses
+import gc
 import json
 import re
 import threading
@@ -393,6 +394,31 @@ def test_five_runs_leave_no_nodes_observers_or_threads(widget, phantom):
         widget._parameterNode.modelFolder = str(widget.logic._analyzerKey[0])
         counts.append((len(node_ids()), len(widget.Observations), threading.active_count()))
     assert len(set(counts[1:])) == 1
+
+
+def test_entering_again_and_again_leaves_one_set_of_parameters(loaded, widget):
+    for _ in range(3):
+        loaded.exit()
+        loaded.enter()
+    gc.collect()
+    kind = type(widget._parameterNode)
+    assert sum(type(one) is kind for one in gc.get_objects()) == 1
+
+
+def test_a_closed_scene_leaves_no_ct_in_memory(widget, phantom):
+    gone = []
+    for name in ("first", "second"):
+        node = add_ct(phantom, name)
+        node.GetImageData().AddObserver("DeleteEvent", lambda caller, event: gone.append(1))
+        widget._parameterNode.inputVolume = node
+        widget.logic.addToScene(true_analysis(phantom), node)
+        widget.onResults()
+        del node
+        doubles.close_scene()
+        doubles.process_events(0.1)
+        widget.initializeParameterNode()
+    gc.collect()
+    assert len(gone) == 2
 
 
 # -- results ---------------------------------------------------------------------------------------------

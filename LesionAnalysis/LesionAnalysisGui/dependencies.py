@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib
+import os
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -17,6 +20,23 @@ _IMPORT_NAMES = {"scikit-image": "skimage", "scikit-learn": "sklearn"}
 def torchInstalled() -> bool:
     """Whether torch can be imported, found out without importing it."""
     return find_spec("torch") is not None
+
+
+def preloadTorch() -> None:
+    """Load torch's large libraries before ``import torch`` does, which would hold Python's lock meanwhile.
+
+    Called in a worker thread, this keeps the window alive. Windows needs no help: there, torch loads them this way.
+    """
+    spec = find_spec("torch")
+    if "torch" in sys.modules or os.name == "nt" or spec is None or not spec.origin:
+        return
+    # a call through ctypes gives the lock away; ctypes.CDLL itself does not
+    dlopen = ctypes.CDLL(None).dlopen
+    dlopen.restype, dlopen.argtypes = ctypes.c_void_p, [ctypes.c_char_p, ctypes.c_int]
+    for name in ("libtorch.so", "libtorch.dylib"):
+        library = Path(spec.origin).parent / "lib" / name
+        if library.is_file():
+            dlopen(os.fsencode(library), os.RTLD_LAZY | os.RTLD_LOCAL)  # where it fails, the import will say why
 
 
 def missingRequirements(requirementsFile: str | Path) -> list[str]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
+import qt
 import slicer
 from LesionAnalysisLib.console import duration
 from slicer.i18n import tr as _
@@ -29,6 +30,7 @@ class RunControl:
     def __init__(self, ui: Any, logic: Any, requirements: Path, onResults: Callable[[], None]) -> None:
         self._ui, self._logic, self._requirements, self._onResults = ui, logic, requirements, onResults
         self._run: AnalysisRun | None = None
+        self._filling: Generator | None = None  # results on their way into the scene
         self._parameters: Any = None
         ui.analyzeButton.clicked.connect(self.onAnalyzeButton)
         self._showIdle()
@@ -36,8 +38,8 @@ class RunControl:
 
     @property
     def running(self) -> bool:
-        """Whether an analysis runs now."""
-        return self._run is not None
+        """Whether an analysis runs now, or its results are about to appear."""
+        return self._run is not None or self._filling is not None
 
     def use(self, parameters: Any) -> None:
         """Take the settings from this parameter node from now on (None: there is none at the moment)."""
@@ -59,7 +61,7 @@ class RunControl:
 
     def onAnalyzeButton(self, checked: bool = False) -> None:
         """Analyze, or Cancel while an analysis runs."""
-        if self.running:
+        if self._run is not None:
             self._cancel()
             return
         with slicer.util.tryWithErrorDisplay(_("The analysis could not be started.")):
@@ -68,11 +70,15 @@ class RunControl:
 
     def abandon(self) -> None:
         """Stop at once, without a result: the scene or the application closes."""
-        if self.running:
+        if not self.running:
+            return
+        if self._run is not None:
             self._run.abandon()
-            self._run = None
-            self._showIdle()
-            self.say("")
+        if self._filling is not None:
+            self._filling.close()
+        self._run = self._filling = None
+        self._showIdle()
+        self.say("")
 
     def _isReady(self) -> bool:
         """Install what is missing and have the license accepted; False where the user declines."""
@@ -115,25 +121,52 @@ class RunControl:
     def _onEnd(self, volumeId: str, analysis: Any, error: BaseException | None) -> None:
         details = self._run.errorDetails
         self._run = None
-        self._showIdle()
         if error is not None:
             logging.debug(details)
-            self.say(str(error))
-            slicer.util.errorDisplay(str(error), windowTitle=_("Lesion Analysis"))
+            self._fail(error)
         elif analysis is None:
-            self.say(_("Cancelled. Nothing was changed."))
+            self._finish(_("Cancelled. Nothing was changed."))
         else:
             self._showResults(volumeId, analysis)
 
     def _showResults(self, volumeId: str, analysis: Any) -> None:
         volume = slicer.mrmlScene.GetNodeByID(volumeId)
         if volume is None:
-            self.say(_("The CT was removed meanwhile: its results are not shown."))
+            self._finish(_("The CT was removed meanwhile: its results are not shown."))
             return
-        with slicer.util.tryWithErrorDisplay(_("The results could not be shown.")):
-            self._logic.addToScene(analysis, volume)
-            self.say(_("Done in {time}.").format(time=duration(analysis.timing_s["total"])))
+        self._ui.analyzeButton.enabled = False
+        self._ui.analyzeButton.toolTip = _("The results are about to appear.")
+        seconds = analysis.timing_s["total"]
+        try:
+            self._filling = self._logic.addToSceneSteps(analysis, volume)
+        except ValueError as error:  # the CT was changed meanwhile
+            self._fail(error)
+            return
+        self._fillNext(seconds)
+
+    def _fillNext(self, seconds: float) -> None:
+        """One part of the results after the other, so that the window stays alive."""
+        if self._filling is None:  # given up meanwhile
+            return
+        try:
+            next(self._filling)
+        except StopIteration:
+            self._filling = None
+            self._finish(_("Done in {time}.").format(time=duration(seconds)))
             self._onResults()
+        except Exception as error:  # noqa: BLE001 - nothing half-made is left; the user hears why
+            self._filling = None
+            self._fail(error)
+        else:
+            qt.QTimer.singleShot(0, lambda: self._fillNext(seconds))
+
+    def _fail(self, error: BaseException) -> None:
+        self._finish(str(error))
+        slicer.util.errorDisplay(str(error), windowTitle=_("Lesion Analysis"))
+
+    def _finish(self, text: str) -> None:
+        self._showIdle()
+        self.say(text)
 
     def _showIdle(self) -> None:
         self._ui.analyzeButton.text = _("Analyze")
