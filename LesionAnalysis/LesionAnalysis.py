@@ -186,6 +186,7 @@ class LesionAnalysisWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def initializeParameterNode(self):
         """Make sure that the parameter node exists and is observed; preselect the CT that is shown."""
+        self._hideResultsFromSelector()
         parameterNode = self.logic.getParameterNode()
         if not parameterNode.inputVolume:
             parameterNode.inputVolume = self.logic.shownVolume()
@@ -212,8 +213,16 @@ class LesionAnalysisWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onResults(self):
         """Called when an analysis has put its results into the scene, perhaps while another module is open."""
+        self._hideResultsFromSelector()
         if self._parameterNode is not None:
             self.results.refresh()
+
+    def _hideResultsFromSelector(self):
+        """Maps that an analysis made are volumes, too, but no CTs."""
+        nodeFilter = self.ui.inputSelector.sortFilterProxyModel()
+        ids = self.logic.resultVolumeIDs()
+        if list(nodeFilter.hiddenNodeIDs) != ids:
+            nodeFilter.hiddenNodeIDs = ids
 
     def onSceneStartClose(self, caller, event):
         """Called just before the scene is closed: nothing of it may be held or be made from now on."""
@@ -407,6 +416,13 @@ class LesionAnalysisLogic(ScriptedLoadableModuleLogic):
             if node is not None and not self.whyNotAnalyzable(node) and scene.role_of(node) in (None, "ct"):
                 return node
         return None
+
+    def resultVolumeIDs(self):
+        """Ids of the volumes in the scene that analyses made."""
+        from LesionAnalysisLib import scene
+
+        volumes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
+        return [node.GetID() for node in volumes if scene.role_of(node) not in (None, "ct")]
 
     def whyNotAnalyzable(self, volumeNode):
         """One sentence about what keeps a node from being analyzed; empty where nothing does."""

@@ -1,0 +1,39 @@
+"""What several tests of the scene begin with; the MRML classes are imported by those tests only."""
+
+import pytest
+
+
+@pytest.fixture
+def app():
+    """A scene as an application has it, without windows."""
+    from helpers_scene import HeadlessSlicer
+
+    application = HeadlessSlicer()
+    yield application
+    application.close()
+
+
+@pytest.fixture
+def loaded(tmp_path):
+    """Save and load a scene as often as asked; the applications close at the end."""
+    from helpers_scene import save_and_load
+
+    others = []
+
+    def load(app):
+        others.append(save_and_load(app, tmp_path / f"scene{len(others)}.mrb"))
+        return others[-1]
+
+    yield load
+    for other in others:
+        other.close()
+
+
+@pytest.fixture(scope="session")
+def drawing():
+    """Tests that look at slice views are skipped where nothing can be drawn."""
+    from helpers_scene import can_draw
+
+    reason = can_draw()
+    if reason:
+        pytest.skip(reason)

@@ -166,6 +166,13 @@ def test_the_shown_ct_is_preselected(loaded, phantom):
     assert loaded.widget.ui.analyzeButton.enabled
 
 
+def test_results_are_not_offered_as_cts(shown):
+    widget, node, nodes = shown
+    offered = [widget.ui.inputSelector.nodeFromIndex(i) for i in range(widget.ui.inputSelector.nodeCount())]
+    assert offered == [node]
+    assert widget._parameterNode.inputVolume is node
+
+
 def test_a_result_cannot_be_analyzed(widget, phantom):
     node = add_ct(phantom)
     widget.logic.addToScene(true_analysis(phantom), node)

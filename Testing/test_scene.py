@@ -16,7 +16,6 @@ slicer = pytest.importorskip("slicer", reason="the MRML classes (slicer-core) ar
 import vtk  # noqa: E402
 from helpers_scene import (  # noqa: E402
     GRIDS,
-    HeadlessSlicer,
     add_ct,
     box_corners,
     column,
@@ -37,13 +36,6 @@ from LesionAnalysisLib.scene.mrml import ijk_to_ras, voxels, vtk_matrix  # noqa:
 from LesionAnalysisLib.volume import CtVolume  # noqa: E402
 
 LIBRARY = Path(__file__).parents[1] / "LesionAnalysis"
-
-
-@pytest.fixture
-def app():
-    application = HeadlessSlicer()
-    yield application
-    application.close()
 
 
 def test_scene_holds_every_result_under_its_name(app):

@@ -13,11 +13,9 @@ import pytest
 slicer = pytest.importorskip("slicer", reason="the MRML classes (slicer-core) are not installed")
 from helpers_scene import (  # noqa: E402
     GRIDS,
-    HeadlessSlicer,
     SliceView,
     add_ct,
     box_corners,
-    can_draw,
     column,
     rotation,
     same_points,
@@ -28,20 +26,6 @@ from LesionAnalysisLib.report import to_json  # noqa: E402
 from LesionAnalysisLib.report.colors import cluster_color  # noqa: E402
 from LesionAnalysisLib.scene import add_to_scene, find_in_scene, show_in_slice_views, write_mrb  # noqa: E402
 from LesionAnalysisLib.scene.mrml import ijk_to_ras, voxels, vtk_matrix  # noqa: E402
-
-
-@pytest.fixture(scope="session")
-def drawing():
-    reason = can_draw()
-    if reason:
-        pytest.skip(reason)
-
-
-@pytest.fixture
-def app():
-    application = HeadlessSlicer()
-    yield application
-    application.close()
 
 
 def test_bundle_read_into_a_fresh_scene_brings_everything_back(app, tmp_path):

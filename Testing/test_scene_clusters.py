@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 slicer = pytest.importorskip("slicer", reason="the MRML classes (slicer-core) are not installed")
-from helpers_scene import HeadlessSlicer, add_ct, column, save_and_load, small_analysis, snapshot  # noqa: E402
+from helpers_scene import add_ct, column, small_analysis, snapshot  # noqa: E402
 from LesionAnalysisLib.report import to_json  # noqa: E402
 from LesionAnalysisLib.report.colors import cluster_color  # noqa: E402
 from LesionAnalysisLib.scene import (  # noqa: E402
@@ -26,27 +26,6 @@ from LesionAnalysisLib.scene.colors import rgb  # noqa: E402
 
 GREEN = (0.0, 0.8, 0.2)
 NAME = 'Rand; 50 % "Ü", <b>'
-
-
-@pytest.fixture
-def app():
-    application = HeadlessSlicer()
-    yield application
-    application.close()
-
-
-@pytest.fixture
-def loaded(tmp_path):
-    """Save and load a scene as often as asked; the applications close at the end."""
-    others = []
-
-    def load(app):
-        others.append(save_and_load(app, tmp_path / f"scene{len(others)}.mrb"))
-        return others[-1]
-
-    yield load
-    for other in others:
-        other.close()
 
 
 def names_of_boxes(nodes):

@@ -10,13 +10,10 @@ import pytest
 slicer = pytest.importorskip("slicer", reason="the MRML classes (slicer-core) are not installed")
 from helpers_scene import (  # noqa: E402
     GRIDS,
-    HeadlessSlicer,
     SliceView,
     add_ct,
     add_views,
-    can_draw,
     move,
-    save_and_load,
     small_analysis,
     snapshot,
 )
@@ -25,27 +22,6 @@ from LesionAnalysisLib.report.colors import cluster_color  # noqa: E402
 from LesionAnalysisLib.scene import add_to_scene, find_in_scene, show_in_slice_views  # noqa: E402
 from LesionAnalysisLib.scene.colors import color_map, rgb  # noqa: E402
 from LesionAnalysisLib.scene.mrml import to_world  # noqa: E402
-
-
-@pytest.fixture
-def app():
-    application = HeadlessSlicer()
-    yield application
-    application.close()
-
-
-@pytest.fixture
-def loaded(tmp_path):
-    """Save and load a scene as often as asked; the applications close at the end."""
-    others = []
-
-    def load(app):
-        others.append(save_and_load(app, tmp_path / f"scene{len(others)}.mrb"))
-        return others[-1]
-
-    yield load
-    for other in others:
-        other.close()
 
 
 def results(app, name="CTChest", **options):
@@ -334,13 +310,6 @@ def test_looking_changes_nothing(app):
 
 
 # --- pictures -----------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="session")
-def drawing():
-    reason = can_draw()
-    if reason:
-        pytest.skip(reason)
 
 
 def test_slice_view_draws_the_clusters(app, drawing, tmp_path):

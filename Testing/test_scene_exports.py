@@ -12,10 +12,8 @@ slicer = pytest.importorskip("slicer", reason="the MRML classes (slicer-core) ar
 import vtk  # noqa: E402
 from helpers_scene import (  # noqa: E402
     GRIDS,
-    HeadlessSlicer,
     add_ct,
     move,
-    save_and_load,
     small_analysis,
     snapshot,
 )
@@ -35,27 +33,6 @@ from LesionAnalysisLib.scene import (  # noqa: E402
 from LesionAnalysisLib.scene.colors import color_map, rgb  # noqa: E402
 from LesionAnalysisLib.scene.mrml import ijk_to_ras  # noqa: E402
 from vtk.util.numpy_support import vtk_to_numpy  # noqa: E402
-
-
-@pytest.fixture
-def app():
-    application = HeadlessSlicer()
-    yield application
-    application.close()
-
-
-@pytest.fixture
-def loaded(tmp_path):
-    """Save and load a scene as often as asked; the applications close at the end."""
-    others = []
-
-    def load(app):
-        others.append(save_and_load(app, tmp_path / f"scene{len(others)}.mrb"))
-        return others[-1]
-
-    yield load
-    for other in others:
-        other.close()
 
 
 def segments_of(node):

@@ -9,7 +9,6 @@ import pytest
 
 slicer = pytest.importorskip("slicer", reason="the MRML classes (slicer-core) are not installed")
 from helpers_scene import (  # noqa: E402
-    HeadlessSlicer,
     add_ct,
     column,
     small_analysis,
@@ -23,13 +22,6 @@ from LesionAnalysisLib.scene import (  # noqa: E402
 )
 from LesionAnalysisLib.scene import lesions as lesions_module  # noqa: E402
 from LesionAnalysisLib.scene.mrml import voxels  # noqa: E402
-
-
-@pytest.fixture
-def app():
-    application = HeadlessSlicer()
-    yield application
-    application.close()
 
 
 def test_results_lie_in_one_folder_under_the_study_of_the_ct(app):

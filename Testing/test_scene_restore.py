@@ -12,11 +12,9 @@ import pytest
 slicer = pytest.importorskip("slicer", reason="the MRML classes (slicer-core) are not installed")
 from helpers_scene import (  # noqa: E402
     GRIDS,
-    HeadlessSlicer,
     add_ct,
     add_views,
     move,
-    save_and_load,
     small_analysis,
 )
 from LesionAnalysisLib import scene as room  # noqa: E402
@@ -27,27 +25,6 @@ from LesionAnalysisLib.report.json_csv import from_json  # noqa: E402
 from LesionAnalysisLib.scene import add_to_scene, find_in_scene, read_analysis, read_record  # noqa: E402
 from LesionAnalysisLib.scene.colors import rgb  # noqa: E402
 from LesionAnalysisLib.scene.mrml import ijk_to_ras, read_attribute, voxels, write_attribute  # noqa: E402
-
-
-@pytest.fixture
-def app():
-    application = HeadlessSlicer()
-    yield application
-    application.close()
-
-
-@pytest.fixture
-def loaded(tmp_path):
-    """Save and load a scene as often as asked; the applications close at the end."""
-    others = []
-
-    def load(app):
-        others.append(save_and_load(app, tmp_path / f"scene{len(others)}.mrb"))
-        return others[-1]
-
-    yield load
-    for other in others:
-        other.close()
 
 
 def with_card(analysis):

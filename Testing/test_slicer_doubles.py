@@ -31,7 +31,9 @@ class Tiny(ScriptedLoadableModule):
     def registerSamples(self):
         import SampleData
 
-        SampleData.SampleDataLogic.registerCustomSampleDataSource(category="Tiny", sampleName="One")
+        SampleData.SampleDataLogic.registerCustomSampleDataSource(
+            category="Tiny", sampleName="One", uris=[], fileNames=[]
+        )
 
 
 @parameterNodeWrapper

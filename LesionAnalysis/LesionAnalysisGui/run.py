@@ -94,9 +94,10 @@ class AnalysisRun:
             onEnd(None if self.cancelled else result, None if self.cancelled else error)
 
     def _secondsLeft(self, fraction: float) -> float | None:
-        """None until there is enough to judge by."""
+        """None until there is enough to judge by, and once there is next to nothing left."""
         elapsed = time.monotonic() - self._began
-        return elapsed * (1 - fraction) / fraction if fraction > 0.2 and elapsed > 2 else None
+        left = elapsed * (1 - fraction) / fraction if fraction > 0.2 and elapsed > 2 else 0.0
+        return left if left >= 1 else None
 
     def _forget(self) -> None:
         """Nothing of a finished run stays in memory."""

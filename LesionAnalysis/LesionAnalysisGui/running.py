@@ -136,6 +136,7 @@ class RunControl:
             return
         self._ui.analyzeButton.enabled = False
         self._ui.analyzeButton.toolTip = _("The results are about to appear.")
+        self.say(_("Adding the results to the scene"))
         seconds = analysis.timing_s["total"]
         try:
             self._filling = self._logic.addToSceneSteps(analysis, volume)

@@ -60,6 +60,7 @@ class qMRMLNodeComboBox(QWidget):
         self._types: list[str] = []
         self._attributes: list[tuple[str, str, Any]] = []
         self._none, self._wanted, self._quiet = False, "", False
+        self._filter = _Filter(self._refill)
         self._box = QComboBox(self)
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
@@ -70,6 +71,9 @@ class qMRMLNodeComboBox(QWidget):
 
     def comboBox(self) -> QComboBox:
         return self._box
+
+    def sortFilterProxyModel(self) -> _Filter:
+        return self._filter
 
     # --- the scene
 
@@ -113,7 +117,7 @@ class qMRMLNodeComboBox(QWidget):
             good = any(node.IsA(kind) for kind in self._types)
         else:
             good = node.GetClassName() in self._types
-        hidden = node.GetHideFromEditors() and not self.showHidden
+        hidden = node.GetHideFromEditors() and not self.showHidden or node.GetID() in self._filter.hiddenNodeIDs
         if not good or hidden or any(node.IsA(kind) for kind in self.hideChildNodeTypes):
             return False
         for kind, name, value in self._attributes:
@@ -217,6 +221,23 @@ class qMRMLNodeComboBox(QWidget):
             self.setCurrentNode(node)
         self.nodeAddedByUser.emit(node)
         return node
+
+
+class _Filter:
+    """The model that sorts and filters the nodes: here, only those that are hidden by their id."""
+
+    def __init__(self, refill: Any) -> None:
+        self._ids: list[str] = []
+        self._refill = refill
+
+    @property
+    def hiddenNodeIDs(self) -> list[str]:
+        return self._ids
+
+    @hiddenNodeIDs.setter
+    def hiddenNodeIDs(self, ids: list[str]) -> None:
+        self._ids = list(ids)
+        self._refill()
 
 
 def _observer(widget: QWidget, act: Any, node: Any = None) -> Any:
