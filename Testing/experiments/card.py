@@ -120,6 +120,10 @@ trained on slices without the anchors):
 
 Infected slices by radiologists' labels where there are any. One scan of each kind proves little.
 
+## Maps on lesions that radiologists drew
+
+Printed by `Testing/benchmarks/detection.py`: put its figures here.
+
 ## Lesion clusters
 
 k-means with K = 2 on the 2048 activations at the peaks of {facts["lesions"]} lesions of training positives. The elbow
@@ -130,8 +134,8 @@ lies at K = {elbow["k"]}; silhouettes for K = 1 to 8: {elbow["silhouettes"]}; bo
 
 Tensors of 200,000 weights or more are 8-bit integers with one scale per output channel, those of 16,384 or more
 half-precision floats, the rest single precision. Against the float weights the
-validation probabilities change by at most {facts["quantization_change"]:.4f}; bfloat16 against float32 changes them by
-at most {facts["bfloat16_change"]:.4f}.
+validation probabilities change by at most {facts["quantization_change"]:.4f}; bfloat16 (the first layers stay in
+float32) against float32 changes them by at most {facts["bfloat16_change"]:.4f}.
 
 ## Limits
 
