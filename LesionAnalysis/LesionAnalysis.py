@@ -312,15 +312,10 @@ class LesionAnalysisLogic(ScriptedLoadableModuleLogic):
         :return: the ``Analysis`` (LesionAnalysisLib.results).
         :raises ValueError: no CT, no lungs, a wrong setting. RuntimeError: torch or a package is missing.
         """
+        from LesionAnalysisLib.steps import run_to_end
+
         steps = self.analysisSteps(volumeNode, modelFolder, device, preset, threshold, lungMask, minimumLesionMl)
-        while True:
-            try:
-                fraction, message = next(steps)
-            except StopIteration as end:
-                analysis = end.value
-                break
-            if progress:
-                progress(fraction, message)
+        analysis = run_to_end(steps, progress)
         self.addToScene(analysis, volumeNode)
         return analysis
 
@@ -409,11 +404,9 @@ class LesionAnalysisLogic(ScriptedLoadableModuleLogic):
 
     def shownVolume(self):
         """The CT in the slice views; None where they show none, or a result of ours."""
-        from LesionAnalysisLib import scene
-
         for composite in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"):
             node = slicer.mrmlScene.GetNodeByID(composite.GetBackgroundVolumeID() or "")
-            if node is not None and not self.whyNotAnalyzable(node) and scene.role_of(node) in (None, "ct"):
+            if node is not None and not self.whyNotAnalyzable(node):
                 return node
         return None
 
@@ -422,7 +415,7 @@ class LesionAnalysisLogic(ScriptedLoadableModuleLogic):
         from LesionAnalysisLib import scene
 
         volumes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
-        return [node.GetID() for node in volumes if scene.role_of(node) not in (None, "ct")]
+        return [node.GetID() for node in volumes if scene.is_result(node)]
 
     def whyNotAnalyzable(self, volumeNode):
         """One sentence about what keeps a node from being analyzed; empty where nothing does."""
@@ -432,7 +425,7 @@ class LesionAnalysisLogic(ScriptedLoadableModuleLogic):
             return _("Choose a volume with a chest CT.")
         if not volumeNode.IsA("vtkMRMLScalarVolumeNode") or volumeNode.IsA("vtkMRMLLabelMapVolumeNode"):
             return _("Choose a scalar volume with a chest CT in Hounsfield units.")
-        if scene.role_of(volumeNode) not in (None, "ct"):
+        if scene.is_result(volumeNode):
             return _("This volume is a result of an analysis: choose the CT.")
         image = volumeNode.GetImageData()
         if image is None or image.GetNumberOfPoints() == 0:

@@ -8,6 +8,7 @@ from typing import Any
 
 import qt
 import slicer
+from LesionAnalysisLib.volume.files import file_name
 from slicer.i18n import tr as _
 
 
@@ -50,7 +51,7 @@ class Exporting:
 
     def _toFile(self, name: str, types: str, write: Callable[[Any, str], Any]) -> None:
         volume = self._currentVolume()
-        start = str(Path(qt.QDir.homePath()) / f"{_fileName(volume.GetName())} {name}")
+        start = str(Path(qt.QDir.homePath()) / f"{file_name(volume.GetName())} {name}")
         path = qt.QFileDialog.getSaveFileName(slicer.util.mainWindow(), _("Save"), start, types)
         path = path[0] if isinstance(path, tuple) else path  # some Qt bindings also return the filter
         if not path:
@@ -62,7 +63,3 @@ class Exporting:
     def _toScene(self, make: Callable[[Any], Any]) -> None:
         with slicer.util.tryWithErrorDisplay(_("The results could not be exported."), waitCursor=True):
             self._say(_("Added {name} to the scene").format(name=make(self._currentVolume()).GetName()))
-
-
-def _fileName(name: str) -> str:
-    return "".join("_" if letter in '<>:"/\\|?*' else letter for letter in name)

@@ -24,6 +24,7 @@ from .lungs import LungSlice, Preprocessing, lung_slices, segment_lungs
 from .model import ModelBundle
 from .results import Analysis, SliceDiagnosis, StudySummary
 from .saliency import SALIENCY, heatmaps, log_odds
+from .steps import run_to_end
 from .study import sigmoid, study_probability, unlike_training
 from .volume import CtVolume
 
@@ -118,14 +119,7 @@ class LesionAnalyzer:
             ValueError: the CT shows no lungs, or the mask does not fit it.
             AnalysisCancelled: as raised by ``progress``.
         """
-        steps = self.steps(ct, lung_mask)
-        while True:
-            try:
-                fraction, message = next(steps)
-            except StopIteration as end:
-                return end.value
-            if progress:
-                progress(fraction, message)
+        return run_to_end(self.steps(ct, lung_mask), progress)
 
     def steps(self, ct: CtVolume, lung_mask: np.ndarray | None = None) -> Steps:
         """The pipeline as a generator of (fraction, message) that returns the ``Analysis``."""

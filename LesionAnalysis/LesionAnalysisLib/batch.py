@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import re
 import time
 import traceback
 from collections import Counter
@@ -19,7 +18,7 @@ from .report import SCENE, Summary, check_target, probability_words, to_json, wr
 from .results import Analysis
 from .volume import CtVolume, read_ct
 from .volume.dicom import is_dicom
-from .volume.files import printable
+from .volume.files import file_name, printable
 from .volume.readers import case_name
 
 _READ, _ANALYZED = 0.05, 0.90  # shares of the bar: reading, analysis; the rest is writing
@@ -71,8 +70,7 @@ def _name(source: str, parents: int) -> str:
         path = path.parent  # the name of a DICOM file may be that of a patient
     folders = [parent.name for parent in list(path.parents)[:parents] if parent.name]
     name = "_".join([*map(printable, reversed(folders)), case_name(path)])
-    name = re.sub(r'[\x00-\x1f\x7f<>:"/\\|?*]', "_", name).strip(" .")  # forbidden on Windows
-    return name[:120] or "case"
+    return file_name(name)[:120] or "case"
 
 
 @dataclass

@@ -13,7 +13,7 @@ import numpy as np
 from .clusters import LesionClusters
 from .lesions import Box2D, Regions, box_to_axial, cell_to_axial, hu_kind, link_slices, place_heat
 from .results import Lesion, SliceLesion
-from .volume import AxialView, CtVolume
+from .volume import CtVolume
 
 _KIND_NAMES = {
     "GGO": "ground-glass opacity",
@@ -87,7 +87,7 @@ class Findings:
             margin=float(best[0] - best[1]) if len(best) > 1 else float(best[0]),
             paper_score=float(best[-1]), heat=float(region.heat * probability),
             peak_ras_mm=view.to_ras(peak[1], peak[0], index),
-            box_ras_mm=_ras_box(view, (box[1], box[0], index - 0.5), (box[3], box[2], index + 0.5)),
+            box_ras_mm=view.box_to_ras(((box[1], box[0], index - 0.5), (box[3], box[2], index + 0.5))),
             area_mm2=float(area), mean_hu=float(values.mean()) if values is not None and values.size else None,
         )  # fmt: skip
         return Found(lesion, box, region.number, pixels)
@@ -168,7 +168,7 @@ class Findings:
         return Lesion(
             id=number, cluster=cluster, cluster_name=names[cluster],
             kind=hu_kind(hu) if hu is not None else None, score=score, heat=strongest.heat,
-            peak_ras_mm=strongest.peak_ras_mm, box_ras_mm=_ras_box(self.view, low, high),
+            peak_ras_mm=strongest.peak_ras_mm, box_ras_mm=self.view.box_to_ras((low, high)),
             box_ijk=self.view.box_to_ijk((low, high)), first_slice=min(slices), last_slice=max(slices),
             mean_hu=float(hu.mean()) if hu is not None and hu.size else None,
             volume_ml=sum(f.pixels for f in group) * self.ct.voxel_ml if calibrated else None,
@@ -189,11 +189,3 @@ def _vote(group: list[Found]) -> tuple[int, float]:
         votes[f.lesion.cluster] += f.lesion.score
     cluster = min(votes, key=lambda c: (-votes[c], c))
     return cluster, votes[cluster] / len(group)
-
-
-def _ras_box(view: AxialView, low: tuple, high: tuple) -> tuple:
-    """Smallest box along the axes of RAS around a box of the axial view, whose axes may be oblique."""
-    corners = np.array([
-        view.to_ras(c, r, s) for c in (low[0], high[0]) for r in (low[1], high[1]) for s in (low[2], high[2])
-    ])  # fmt: skip
-    return tuple(map(float, corners.min(0))), tuple(map(float, corners.max(0)))

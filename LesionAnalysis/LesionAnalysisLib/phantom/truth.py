@@ -54,7 +54,7 @@ def _lesion(phantom: Phantom, view: AxialView, labels: np.ndarray, known: Phanto
     low, high = _edges(found)
     return Lesion(
         id=known.label, cluster=cluster, cluster_name=_NAMES[cluster], kind=known.kind, score=1.0, heat=1.0,
-        peak_ras_mm=tuple(map(float, known.center_ras_mm)), box_ras_mm=_ras_box(view, low, high),
+        peak_ras_mm=tuple(map(float, known.center_ras_mm)), box_ras_mm=view.box_to_ras((low, high)),
         box_ijk=view.box_to_ijk((low, high)), first_slice=parts[0].slice_index, last_slice=parts[-1].slice_index,
         mean_hu=known.mean_hu, volume_ml=len(found) * phantom.ct.voxel_ml, slice_lesions=parts,
     )  # fmt: skip
@@ -65,7 +65,7 @@ def _slice_lesion(phantom, view, found, index, known, cluster) -> SliceLesion:
     _, row, column = found.mean(0)
     return SliceLesion(
         slice_index=index, number=known.label, cluster=cluster, score=1.0, margin=1.0, paper_score=0.0, heat=1.0,
-        peak_ras_mm=view.to_ras(column, row, index), box_ras_mm=_ras_box(view, low, high),
+        peak_ras_mm=view.to_ras(column, row, index), box_ras_mm=view.box_to_ras((low, high)),
         area_mm2=len(found) * view.spacing[0] * view.spacing[1], mean_hu=known.mean_hu,
     )  # fmt: skip
 
@@ -74,10 +74,3 @@ def _edges(found: np.ndarray) -> tuple[tuple[float, float, float], tuple[float, 
     """Outer edges (column, row, slice) of voxels (n, 3) given as (slice, row, column)."""
     low, high = found.min(0)[::-1] - 0.5, found.max(0)[::-1] + 0.5
     return tuple(map(float, low)), tuple(map(float, high))
-
-
-def _ras_box(view: AxialView, low: tuple, high: tuple) -> tuple:
-    corners = np.array([
-        view.to_ras(c, r, s) for c in (low[0], high[0]) for r in (low[1], high[1]) for s in (low[2], high[2])
-    ])  # fmt: skip
-    return tuple(map(float, corners.min(0))), tuple(map(float, corners.max(0)))

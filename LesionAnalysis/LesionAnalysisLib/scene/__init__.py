@@ -51,7 +51,7 @@ from .ownership import CT_REFERENCE, ROLE, remove_results, role_of
 from .restore import read_analysis, read_record
 from .segments import make_segmentation
 from .views import LAM_OPACITY, show_in_slice_views
-from .volumes import ct_from_node, node_from_ct, set_lung_window
+from .volumes import ct_from_node, is_result, node_from_ct, set_lung_window
 
 __all__ = [
     "CLUSTER",
@@ -73,6 +73,7 @@ __all__ = [
     "emphasize",
     "emphasized",
     "find_in_scene",
+    "is_result",
     "jump_to_lesion",
     "jump_to_slice",
     "lam_opacity",

@@ -13,7 +13,7 @@ import numpy as np
 
 from .colors import COLOR_MAPS
 from .grid import analyzed_slices
-from .mrml import from_world, to_world
+from .mrml import from_world, nodes_by_class, to_world
 from .restore import check_labels
 from .views import LAM_OPACITY, composites
 from .volumes import COLOR_MAP, fill_color_table
@@ -224,6 +224,4 @@ def _lesion_ids(nodes: SceneNodes) -> list[int]:
 
 
 def _slice_views(nodes: SceneNodes) -> list[Any]:
-    scene = nodes.ct.GetScene()
-    count = scene.GetNumberOfNodesByClass("vtkMRMLSliceNode")
-    return [scene.GetNthNodeByClass(index, "vtkMRMLSliceNode") for index in range(count)]
+    return nodes_by_class(nodes.ct.GetScene(), "vtkMRMLSliceNode")

@@ -81,6 +81,12 @@ def one_change(node: Any) -> Iterator[None]:
         node.EndModify(state)
 
 
+def nodes_by_class(scene: Any, class_name: str) -> list[Any]:
+    """Every node of a class, in the scene's order."""
+    count = scene.GetNumberOfNodesByClass(class_name)
+    return [scene.GetNthNodeByClass(index, class_name) for index in range(count)]
+
+
 def set_voxels(node: Any, array: np.ndarray, dtype: Any = None) -> None:
     """Give a volume node a copy of ``array`` (K, J, I) or (K, J, I, components), as ``dtype`` or as it is."""
     image, values = new_image(array.shape, dtype or array.dtype)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..results import Analysis, Lesion
+from ..steps import run_to_end
 from .colors import check_color_map
 from .edits import ClusterEdits, keep_edits, read_edits
 from .grid import keep_grid
@@ -69,11 +70,7 @@ def add_to_scene(
     scene = scene or (ct_node.GetScene() if ct_node is not None else current_scene())
     steps = add_to_scene_steps(analysis, scene, ct_node, color_map=color_map, max_boxes=max_boxes)
     with batch(scene):
-        while True:
-            try:
-                next(steps)
-            except StopIteration as end:
-                return end.value
+        return run_to_end(steps)
 
 
 def add_to_scene_steps(

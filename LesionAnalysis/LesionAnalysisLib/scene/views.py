@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .mrml import ijk_to_ras, slicer, vtk
+from .mrml import ijk_to_ras, nodes_by_class, slicer, vtk
 
 if TYPE_CHECKING:
     from .nodes import SceneNodes
@@ -40,8 +40,7 @@ def show_in_slice_views(nodes: SceneNodes, opacity: float = LAM_OPACITY, everywh
 
 def composites(scene: Any) -> list[Any]:
     """What each slice view shows: its vtkMRMLSliceCompositeNode."""
-    count = scene.GetNumberOfNodesByClass("vtkMRMLSliceCompositeNode")
-    return [scene.GetNthNodeByClass(index, "vtkMRMLSliceCompositeNode") for index in range(count)]
+    return nodes_by_class(scene, "vtkMRMLSliceCompositeNode")
 
 
 def make_views(nodes: SceneNodes, focus_ras: tuple[float, float, float] | None) -> None:

@@ -35,6 +35,11 @@ def ct_from_node(node: Any) -> CtVolume:
     return ct_from_array(array, ijk_to_ras(node), node.GetName())
 
 
+def is_result(node: Any) -> bool:
+    """Whether an analysis made this node; a CT that it made from a file is as good as the user's own."""
+    return role_of(node) not in (None, _CT)
+
+
 def find_ct(scene: Any, analysis: Analysis) -> Any:
     """The volume node that an earlier run made from the same CT; None where there is none."""
     for node in all_nodes(scene):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -59,6 +60,11 @@ def _redirect_stderr() -> int | None:
 def printable(text: str) -> str:
     """Names of files in a foreign encoding, so that they can be written into reports."""
     return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def file_name(text: str) -> str:
+    """``text`` without what a file's name must not hold on Windows."""
+    return re.sub(r'[\x00-\x1f\x7f<>:"/\\|?*]', "_", text).strip(" .")
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import permutations
+from itertools import permutations, product
 
 import numpy as np
 
@@ -99,6 +99,11 @@ class AxialView:
         corners = np.column_stack([np.asarray(box, dtype=np.float64), np.ones(2)]) @ self._index_to_ijk.T
         low, high = corners[:, :3].min(axis=0), corners[:, :3].max(axis=0)
         return tuple(map(float, low)), tuple(map(float, high))
+
+    def box_to_ras(self, box: Sequence[Sequence[float]]) -> Box:
+        """Smallest box along the axes of RAS, in mm, around a box of this view, whose axes may be oblique."""
+        corners = np.array([self.to_ras(*corner) for corner in product(*zip(*box, strict=True))])
+        return tuple(map(float, corners.min(axis=0))), tuple(map(float, corners.max(axis=0)))
 
     @property
     def _flips(self) -> tuple[slice, ...]:
