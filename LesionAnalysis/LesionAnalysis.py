@@ -160,6 +160,7 @@ class LesionAnalysisWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.addObserver(scene, scene.EndCloseEvent, self.onSceneEndClose)
         self.addObserver(scene, scene.EndImportEvent, self.onSceneEndImport)
         self.addObserver(scene, scene.NodeRemovedEvent, self.onNodeRemoved)
+        self.addObserver(scene, scene.EndBatchProcessEvent, self.onSceneEndBatch)
         self.ui.modelButton.clicked.connect(self.onModelButton)
         self.ui.advancedSection.contentsCollapsed.connect(self.onAdvancedCollapsed)
         self.initializeParameterNode()
@@ -240,10 +241,16 @@ class LesionAnalysisWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self.parent.isEntered:
             self.initializeParameterNode()
 
+    def onSceneEndBatch(self, caller, event):
+        """Called after many nodes changed at once: perhaps a script added results."""
+        if self._parameterNode is not None and not self.runControl.running and not slicer.mrmlScene.IsClosing():
+            self._hideResultsFromSelector()
+            self.results.refreshLater(onlyIfChanged=True)
+
     def onNodeRemoved(self, caller, event):
         """Called after anybody removed a node: perhaps one of the results."""
         if self.results.shown:
-            self.results.refreshLater()
+            self.results.refreshLater(onlyIfChanged=True)
 
     def onModelButton(self, checked=False):
         """Choose a model folder."""

@@ -173,6 +173,20 @@ def test_results_are_not_offered_as_cts(shown):
     assert widget._parameterNode.inputVolume is node
 
 
+def test_results_that_a_script_adds_appear_in_the_panel(widget, phantom):
+    node = add_ct(phantom)
+    widget._parameterNode.inputVolume = node
+    doubles.process_events(0.1)
+    widget.logic.addToScene(true_analysis(phantom), node)
+    doubles.process_events(0.1)
+    assert widget.ui.lesionTable.rowCount == len(widget.logic.record(node).lesions) > 0
+    assert widget.ui.inputSelector.nodeCount() == 1
+    widget.ui.lesionTable.selectRow(2)
+    widget.logic.exportColorVolume(node)  # other changes of the scene leave the table as it is
+    doubles.process_events(0.1)
+    assert widget.ui.lesionTable.currentRow() == 2
+
+
 def test_a_result_cannot_be_analyzed(widget, phantom):
     node = add_ct(phantom)
     widget.logic.addToScene(true_analysis(phantom), node)

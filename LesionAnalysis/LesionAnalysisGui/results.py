@@ -36,7 +36,7 @@ class ResultsView:
         self._nodes: Any = None  # scene.SceneNodes of the CT
         self._record: Any = None  # the same as an Analysis without voxels
         self._clusters: tuple = ()  # scene.SceneCluster
-        self._refreshPending = False
+        self._refreshPending = self._refreshAnyway = False
         self._display = Display()
         self._chart = SliceChart(self.onSliceClicked)
         ui.chartFrame.layout().addWidget(self._chart)
@@ -67,16 +67,28 @@ class ResultsView:
         else:
             self._applyDisplay()
 
-    def refreshLater(self) -> None:
-        """Once, after the events that are on their way now: a scene changes in many small steps."""
+    def refreshLater(self, onlyIfChanged: bool = False) -> None:
+        """Once, after the events that are on their way now: a scene changes in many small steps.
+
+        onlyIfChanged: the scene may hold the same results as before; then the tables keep their selection.
+        """
+        self._refreshAnyway = self._refreshAnyway or not onlyIfChanged
         if not self._refreshPending:
             self._refreshPending = True
             qt.QTimer.singleShot(0, self._refreshNow)
 
     def _refreshNow(self) -> None:
-        self._refreshPending = False
-        if self._parameters is not None:
+        anyway, self._refreshAnyway, self._refreshPending = self._refreshAnyway, False, False
+        if self._parameters is not None and (anyway or not self._isUpToDate()):
             self.refresh()
+
+    def _isUpToDate(self) -> bool:
+        """Whether the scene still holds what is shown; filling the tables again would undo what is selected."""
+        volume = self._parameters.inputVolume
+        nodes = scene.find_in_scene(volume) if volume is not None else None
+        if nodes is None or nodes != self._nodes:
+            return nodes is self._nodes
+        return scene.read_record(nodes) is self._record and scene.clusters_in_scene(nodes) == self._clusters
 
     def refresh(self) -> None:
         """Read the results of the chosen CT from the scene, if it has any."""
