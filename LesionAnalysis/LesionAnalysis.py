@@ -88,6 +88,19 @@ def makeSampleVolume(source=None, shape=(120, 512, 512), spacing=(0.7, 0.7, 2.5)
 #
 
 
+class ZeroOrWithinRange(WithinRange):
+    """From ``smallest`` to ``maximum``, or 0, the lowest value of the widget, which has a meaning of its own."""
+
+    def __init__(self, smallest, maximum):
+        WithinRange.__init__(self, 0.0, maximum)
+        self.smallest = smallest
+
+    def validate(self, value):
+        WithinRange.validate(self, value)
+        if 0 < value < self.smallest:
+            raise ValueError(f"Value must be 0 or from {self.smallest} to {self.maximum}, is {value}")
+
+
 @parameterNodeWrapper
 class LesionAnalysisParameterNode:
     """What the panel asks for; saved with the scene.
@@ -96,7 +109,7 @@ class LesionAnalysisParameterNode:
     modelFolder - folder of a trained model; empty: the bundled one.
     device - where the network runs.
     preset - "default", or "paper": the published method to the letter.
-    threshold - a slice, and the study, is positive from this probability on.
+    threshold - a slice, and the study, is positive from this probability on; 0: the model's own, whichever is chosen.
     lungMask - the user's own lungs in place of the built-in segmentation.
     minimumLesionMl - smaller lesions are left out.
     minimumScore - lesions of a lower cluster score are hidden.
@@ -108,7 +121,7 @@ class LesionAnalysisParameterNode:
     modelFolder: str = ""
     device: Annotated[str, Choice(list(DEVICES))] = "auto"
     preset: Annotated[str, Choice(list(PRESETS))] = "default"
-    threshold: Annotated[float, WithinRange(0.01, 0.99)] = 0.5
+    threshold: Annotated[float, ZeroOrWithinRange(0.01, 0.99)] = 0.0
     # as typing.Union: Slicer 5.10 does not bind a selector to A | B
     lungMask: Union[vtkMRMLSegmentationNode, vtkMRMLLabelMapVolumeNode, None]  # noqa: UP007
     minimumLesionMl: Annotated[float, WithinRange(0.0, 100.0)] = 0.0
@@ -312,7 +325,8 @@ class LesionAnalysisLogic(ScriptedLoadableModuleLogic):
         :param modelFolder: folder of a trained model; empty: the bundled one.
         :param device: "auto", "cpu", "cuda", "cuda:1", "mps".
         :param preset: "default", or "paper": the published method to the letter.
-        :param threshold: probability from which a slice, and the study, is positive; None: the preset's.
+        :param threshold: probability from which a slice, and the study, is positive; None: the model's own, or what
+            the preset demands.
         :param lungMask: vtkMRMLSegmentationNode or vtkMRMLLabelMapVolumeNode in place of the built-in lungs.
         :param minimumLesionMl: smaller lesions are left out.
         :param progress: called with (fraction, message); raise ``AnalysisCancelled`` in it to stop.

@@ -132,6 +132,35 @@ def test_nothing_above_the_threshold_has_no_lesions(tmp_path, phantom):
     assert result.summary.diagnosis == "class 0"
 
 
+def test_the_threshold_of_the_model_decides(tmp_path, phantom, analysis):
+    probabilities = [s.probability for s in analysis.slices if s.lung]
+    assert analysis.config["threshold"] == 0.5 and min(probabilities) > 0.5
+    between = float(np.median(probabilities))
+    model = small_bundle(tmp_path / "m", threshold=between)
+    result = LesionAnalyzer(model, CPU).analyze(phantom.ct)
+    expected = [s.lung and s.probability >= between for s in analysis.slices]
+    assert [s.positive for s in result.slices] == expected
+    assert 0 < result.summary.positive_slices < len(probabilities)
+    assert [bool(s.diagnosis) and s.diagnosis == "class 1" for s in result.slices] == expected
+    assert not any(s.lesions for s in result.slices if not s.positive)
+    assert result.summary.positive == (result.summary.probability >= between)
+    assert result.config["threshold"] == between
+
+
+def test_a_threshold_above_the_study_makes_it_negative(tmp_path, phantom, analysis):
+    above = (1 + analysis.summary.probability) / 2
+    result = LesionAnalyzer(small_bundle(tmp_path / "m", threshold=above), CPU).analyze(phantom.ct)
+    assert (analysis.summary.diagnosis, result.summary.diagnosis) == ("class 1", "class 0")
+    assert analysis.summary.positive and not result.summary.positive
+
+
+def test_a_threshold_that_is_given_outdoes_the_models(tmp_path):
+    model = small_bundle(tmp_path / "m", threshold=0.9)
+    assert LesionAnalyzer(model, CPU).threshold == 0.9
+    assert LesionAnalyzer(model, dataclasses.replace(CPU, threshold=0.2)).threshold == 0.2
+    assert LesionAnalyzer(model, dataclasses.replace(AnalysisConfig.paper(), device="cpu")).threshold == 0.5
+
+
 def test_three_classes_name_the_likeliest(tmp_path, phantom):
     result = LesionAnalyzer(small_bundle(tmp_path / "m", classes=3), CPU).analyze(phantom.ct)
     assert result.summary.diagnosis == "class 2"

@@ -395,6 +395,22 @@ def test_the_script_runs_as_slicer_executes_it(tmp_path):
     assert result.stdout.splitlines()[-2:] == ["exit 2", "after False"], result.stderr
 
 
+# --- settings ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "threshold"), [([], 0.3), (["--threshold", "0.5"], 0.5), (["--preset", "paper"], 0.5)]
+)
+def test_results_are_told_apart_by_the_threshold_that_decided(tmp_path, options, threshold):
+    from helpers_analyzer import small_bundle
+
+    model = small_bundle(tmp_path / "m", threshold=0.3)
+    options = ["--model", str(model.folder), "--device", "cpu", *options]
+    made, settings = cli._make_analyzer(cli._parser().parse_args(["analyze", "x.nii", "-o", "out", *options]))
+    assert made.threshold == settings["threshold"] == threshold
+    assert settings["model"] == model.checksum
+
+
 # --- what is shown -------------------------------------------------------------------------------------------
 
 

@@ -1,11 +1,13 @@
 """FeCNN reads like the paper's figures, and its folded copy computes the same."""
 
 import math
+import os
+import re
 
 import pytest
 import torch
 import torch.nn.functional as F
-from LesionAnalysisLib.backbones import BACKBONES, load_imagenet, make_backbone
+from LesionAnalysisLib.backbones import BACKBONES, find_imagenet, load_imagenet, make_backbone
 from LesionAnalysisLib.fecnn import EnsembleFusion, FeCNN
 from LesionAnalysisLib.folding import FoldedFeCNN, window_sums
 from LesionAnalysisLib.saliency import heatmaps
@@ -134,6 +136,73 @@ def test_weights_of_another_backbone_are_refused(tmp_path):
     torch.save(make_backbone("resnet18").state_dict(), path)
     with pytest.raises(ValueError, match="no weights for this backbone"):
         load_imagenet(make_backbone("resnet50"), str(path))
+
+
+@pytest.mark.parametrize("key", ["state_dict", "model"])
+def test_weights_load_from_the_checkpoint_of_a_training(tmp_path, key):
+    source = make_backbone("resnet18")
+    torch.save({key: source.state_dict(), "epoch": 7}, tmp_path / "checkpoint.pth")
+    target = make_backbone("resnet18")
+    load_imagenet(target, tmp_path / "checkpoint.pth")
+    assert torch.equal(target.layer1[0].conv1.weight, source.layer1[0].conv1.weight)
+
+
+def test_files_without_tensors_are_refused_with_a_sentence(tmp_path):
+    backbone, path = make_backbone("resnet18"), tmp_path / "weights.pth"
+    torch.save(backbone.state_dict(), path)
+    whole = path.read_bytes()
+    for content in (b"", b"<html>Not found</html>", whole[: len(whole) // 2]):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=r"weights\.pth is damaged or no file"):
+            load_imagenet(backbone, path)
+    for stored, words in (([torch.zeros(1)], "no tensors by name"), ({"conv1.weight": 3}, "no weights for this")):
+        torch.save(stored, path)
+        with pytest.raises(ValueError, match=words):
+            load_imagenet(backbone, path)
+
+
+class Harmful:
+    def __reduce__(self):
+        return exec, ("raise SystemExit('this code was run')",)
+
+
+def test_code_in_a_file_of_weights_is_refused_and_not_run(tmp_path):
+    torch.save({"conv1.weight": Harmful()}, tmp_path / "weights.pth")
+    with pytest.raises(ValueError, match="damaged or no file"):
+        load_imagenet(make_backbone("resnet18"), tmp_path / "weights.pth")
+
+
+def test_a_missing_file_of_weights_is_named(tmp_path):
+    for path in (tmp_path / "absent.pth", tmp_path):
+        with pytest.raises(FileNotFoundError, match=f"There is no file {re.escape(str(path))}"):
+            load_imagenet(make_backbone("resnet18"), path)
+
+
+def test_the_newest_weights_of_torchs_cache_are_found(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    assert {name: find_imagenet(name) for name in BACKBONES} == dict.fromkeys(BACKBONES)
+    cache = tmp_path / "checkpoints"
+    cache.mkdir()
+    for age, name in enumerate((
+        "vgg16_bn-6c64b313.pth", "wide_resnet50_2-95faca4d.pth", "resnet50-11ad3fa6.pth", "resnet50-0676ba61.pth",
+        "resnet50-11ad3fa6.pth.0a1b.partial", "vgg16-397923af.pth", "xception-43020ad28.pth",
+    )):  # fmt: skip
+        (cache / name).touch()
+        os.utime(cache / name, (0, 1e9 - age))
+    found = {name: path and path.name for name in BACKBONES for path in [find_imagenet(name)]}
+    assert found == {
+        "resnet18": None, "resnet50": "resnet50-11ad3fa6.pth", "vgg16": "vgg16-397923af.pth",
+        "xception": "xception-43020ad28.pth",
+    }  # fmt: skip
+    with pytest.raises(ValueError, match="Unknown backbone"):
+        find_imagenet("*")
+
+
+def test_xceptions_tensors_have_the_names_that_are_documented():
+    block = r"(block(1|2|3|12)|middle\.[0-7])"
+    pattern = rf"stem\.[0134]|{block}\.body\.\d\.[012]|{block}\.skip\.[01]|exit\.[02]\.[012]"
+    names = {name.rpartition(".")[0] for name in make_backbone("xception").state_dict()}
+    assert not [name for name in names if not re.fullmatch(pattern, name)]
 
 
 @pytest.mark.parametrize(

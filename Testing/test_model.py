@@ -131,10 +131,30 @@ def test_bundle_keeps_what_it_was_given(saved):
     assert (bundle.id, bundle.title, bundle.license) == ("test-model", "A test model", "CC0")
     assert (bundle.classes, bundle.positive, bundle.temperature) == (("NonCOVID", "COVID"), 1, 1.5)
     assert (bundle.preprocessing, bundle.study) == (PREPROCESSING, {"bias": 0.25})
+    assert bundle.threshold == 0.5
     assert (bundle.input_statistics, bundle.training) == ({"mean": [0.1, 0.2]}, {"slices": 12})
     assert bundle.cluster_names == {1: "cluster 1", 2: "cluster 2"}
     assert bundle.card == "# Card\n\nMeasured: nothing; ümlaut.\n"
     assert sorted(p.name for p in saved.folder.iterdir()) == sorted(FILES)
+
+
+def test_the_threshold_that_training_chose_comes_back(tmp_path, network):
+    bundle = save(tmp_path / "m", network, threshold=0.37)
+    assert bundle.threshold == describe_model(tmp_path / "m")["threshold"] == 0.37
+
+
+def test_models_from_before_the_threshold_mean_one_half(copy):
+    config = json.loads((copy / "config.json").read_text())
+    assert config.pop("threshold") == 0.5
+    replace_file(copy, "config.json", json.dumps(config).encode())
+    assert ModelBundle.load(copy).threshold == 0.5
+
+
+def test_a_threshold_that_decides_nothing_is_not_saved(tmp_path, network):
+    for threshold in (0.0, 1.0, float("nan")):
+        with pytest.raises(ValueError):
+            save(tmp_path / "m", network, threshold=threshold)
+    assert not list(tmp_path.iterdir())
 
 
 def test_clusters_come_back_exactly(saved, network):
@@ -344,6 +364,10 @@ def test_newer_format_is_refused(copy):
         ({"positive": 2}, "classes do not fit"),
         ({"temperature": 0}, "temperature is not positive"),
         ({"temperature": "hot"}, "could not convert"),
+        ({"threshold": 0}, "threshold does not lie between 0 and 1"),
+        ({"threshold": 1.0}, "threshold does not lie between 0 and 1"),
+        ({"threshold": float("nan")}, "threshold does not lie between 0 and 1"),
+        ({"threshold": None}, "float"),
         ({"preprocessing": None}, "should be a table"),
         ({"title": 3}, "should be a text"),
     ],
@@ -426,6 +450,46 @@ def _fails_on_new(rename):
         return rename(self, target)
 
     return failing
+
+
+def test_attachments_lie_in_the_folder_and_are_no_part_of_the_model(tmp_path, network, saved):
+    attachments = {"metrics.json": b"{}", "plots/roc.png": b"ROC", "plots/loss.png": b"loss"}
+    bundle = save(tmp_path / "test-model", network, attachments=attachments)
+    for name, content in attachments.items():
+        assert (bundle.folder / name).read_bytes() == content
+    assert bundle.checksum == saved.checksum
+    (bundle.folder / "metrics.json").write_text("annotated by hand")
+    shutil.rmtree(bundle.folder / "plots")
+    assert ModelBundle.load(bundle.folder).checksum == saved.checksum
+
+
+def test_attachments_of_an_earlier_model_go_with_it(tmp_path, network):
+    save(tmp_path / "m", network, attachments={"plots/roc.png": b"old"})
+    save(tmp_path / "m", network, attachments={"metrics.json": b"new"}, overwrite=True)
+    assert sorted(p.name for p in (tmp_path / "m").iterdir()) == sorted((*FILES, "metrics.json"))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../outside", "/etc/x", "a/b/c", "a//b", "a/", "/a", "a/..", "a\\b", "..", ".hidden", "", "C:x", "a b", "\u017f",
+     *FILES, "Config.json", "config.json.", "weights.npz/x", "MODEL_CARD.md/x"],
+)  # fmt: skip
+def test_attachments_with_other_than_plain_free_names_are_refused(tmp_path, network, name):
+    with pytest.raises(ValueError, match="cannot be attached"):
+        save(tmp_path / "m", network, attachments={name: b""})
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("names", [("plots", "plots/roc.png"), ("plots/roc.png", "Plots"), ("a.png", "A.png")])
+def test_attachments_that_collide_are_refused(tmp_path, network, names):
+    with pytest.raises(ValueError, match="is taken"):
+        save(tmp_path / "m", network, attachments=dict.fromkeys(names, b""))
+
+
+def test_an_attachment_that_cannot_be_written_leaves_nothing(tmp_path, network):
+    with pytest.raises(TypeError):
+        save(tmp_path / "m", network, attachments={"metrics.json": {"auc": 0.9}})
+    assert not list(tmp_path.iterdir())
 
 
 # The bundled model

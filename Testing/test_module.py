@@ -139,10 +139,23 @@ def test_module_file_imports_nothing_that_slicer_lacks():
 
 
 def test_setting_in_the_panel_is_a_parameter_and_back(widget):
-    widget.ui.probabilitySlider.value = 0.7
+    widget.ui.probabilitySpin.value = 0.7
     assert widget._parameterNode.threshold == 0.7
     widget._parameterNode.preset = "paper"
     assert widget.ui.presetCombo.currentText == "paper"
+
+
+def test_the_threshold_is_the_models_until_one_is_set(widget):
+    assert widget._parameterNode.threshold == 0.0
+    assert widget.ui.probabilitySpin.text == "auto"
+    widget._parameterNode.threshold = 0.5
+    assert widget.ui.probabilitySpin.text == "0.50"
+    for value in (-0.1, 0.003, 1.0):  # the panel would show 0.003 as auto
+        with pytest.raises(ValueError):
+            widget._parameterNode.threshold = value
+    assert widget._parameterNode.threshold == 0.5
+    widget.ui.probabilitySpin.value = widget.ui.probabilitySpin.minimum
+    assert widget._parameterNode.threshold == 0.0
 
 
 # -- before an analysis -----------------------------------------------------------------------------
@@ -285,6 +298,41 @@ def test_analyze_shows_progress_then_results(widget, phantom):
         assert words in text
     assert widget.ui.lesionTable.rowCount == len(widget.logic.record(node).lesions) > 0
     assert scene().GetFirstNodeByName("CT LAM") is not None
+
+
+def test_another_model_brings_its_threshold_unless_one_is_set(widget, phantom, tmp_path):
+    model = small_bundle(tmp_path / "m", threshold=0.31, id="stub").folder  # whose license is accepted then
+    node = analyzed(widget, phantom)
+    assert widget.logic.record(node).config["threshold"] == 0.5
+    widget._parameterNode.modelFolder = str(model)
+    again(widget)
+    assert widget.logic.record(node).config["threshold"] == 0.31
+    assert "(threshold 0.31)" in widget.ui.resultLabel.text
+    widget._parameterNode.preset = "paper"
+    again(widget)
+    assert widget.logic.record(node).config["threshold"] == 0.5
+    widget._parameterNode.preset = "default"
+    widget.ui.probabilitySpin.value = 0.42
+    again(widget)
+    widget._parameterNode.modelFolder = ""
+    assert widget._parameterNode.threshold == widget.logic.record(node).config["threshold"] == 0.42
+
+
+def again(widget):
+    widget.ui.analyzeButton.click()
+    finish(widget)
+
+
+@pytest.mark.parametrize(
+    ("box", "text", "setting", "value"),
+    [("probabilitySpin", "0.35", "threshold", 0.35), ("minimumLesionSpin", "0.25 ml", "min_lesion_ml", 0.25)],
+)
+def test_a_number_counts_that_is_typed_and_not_yet_confirmed(widget, phantom, box, text, setting, value):
+    widget._parameterNode.inputVolume = node = add_ct(phantom)
+    getattr(widget.ui, box).lineEdit().setText(text)
+    accept_license()
+    again(widget)
+    assert widget.logic.record(node).config[setting] == value
 
 
 def test_the_map_appears_where_the_ct_is_shown_and_nowhere_else(widget, phantom):
@@ -656,6 +704,18 @@ def test_a_saved_scene_brings_results_and_settings_back(shown, tmp_path):
     assert (tmp_path / "report.html").stat().st_size > 1000
 
 
+def test_the_threshold_of_an_earlier_scene_stays(shown, tmp_path):
+    widget, node, nodes = shown
+    parameters = widget._parameterNode.parameterNode
+    parameters.SetParameter("threshold", "0.5")  # as the module wrote it when one half was its default
+    path = str(tmp_path / "scene.mrb")
+    assert scene().WriteToMRB(path)
+    doubles.close_scene()
+    assert scene().ReadFromMRB(path, True)
+    doubles.process_events(0.1)
+    assert widget._parameterNode.threshold == widget.ui.probabilitySpin.value == 0.5
+
+
 def test_removing_a_result_clears_the_card(shown):
     widget, node, nodes = shown
     scene().RemoveNode(nodes.lam)
@@ -680,6 +740,15 @@ def test_a_script_gets_the_analysis_and_a_filled_scene(logic, phantom, model):
     assert heard == sorted(heard) and heard[-1] == 1.0
     assert to_json(logic.record(node)) == to_json(analysis)
     assert doubles.dialogs.shown == []
+
+
+def test_a_script_gets_the_threshold_of_the_model_or_its_own(logic, phantom, tmp_path):
+    model, node = small_bundle(tmp_path / "m", threshold=0.31).folder, add_ct(phantom)
+    for given, used in ((None, 0.31), (0.6, 0.6)):
+        analysis = logic.analyze(node, modelFolder=model, device="cpu", threshold=given)
+        assert analysis.config["threshold"] == used
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        logic.analyze(node, modelFolder=model, device="cpu", threshold=0)
 
 
 def test_a_script_cancels_by_exception(logic, phantom, model):

@@ -1,28 +1,31 @@
-"""The first trainer: data stay with their patients, an interrupted run ends as an unbroken one."""
+"""Settings, views and the training loop: repeatable, resumable, and stopped where it goes wrong."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from helpers_training import chest_picture
+from LesionAnalysisLib.fecnn import FeCNN
 from LesionAnalysisTrainingLib.augmentation import Augmentation, view
-from LesionAnalysisTrainingLib.calibration import fit_temperature
-from LesionAnalysisTrainingLib.dataset import TRAIN, VALIDATION, PictureStore, Sample, prepare, read_manifest
-from LesionAnalysisTrainingLib.evaluation import accuracy, auc, bootstrap
-from LesionAnalysisTrainingLib.splits import split_by_patient
-from LesionAnalysisTrainingLib.trainer import Phase, Trainer, TrainingConfig, draw_order
+from LesionAnalysisTrainingLib.config import Phase, TrainingConfig
+from LesionAnalysisTrainingLib.dataset import TRAIN, VALIDATION, PictureStore, Sample
+from LesionAnalysisTrainingLib.distributed import Team
+from LesionAnalysisTrainingLib.trainer import CHECKPOINT, Trainer
+from LesionAnalysisTrainingLib.views import Views, draw_order, plain_batches, share_of_batches
 from PIL import Image
 
+CPU = Team(torch.device("cpu"))
 
-def chest_picture(rng, sick, size=96):
-    """Two dark lungs in a bright body on black; sick ones have a bright patch in a lung."""
-    y, x = np.mgrid[:size, :size] / size - 0.5
-    picture = np.where((x / 0.48) ** 2 + (y / 0.4) ** 2 < 1, 180.0, 0.0)
-    for side in (-1, 1):
-        picture[((x - 0.2 * side) / 0.15) ** 2 + (y / 0.28) ** 2 < 1] = 50
-    if sick:
-        picture[((x - 0.2) / 0.07) ** 2 + ((y - 0.1) / 0.08) ** 2 < 1] = 130
-    return np.clip(picture + rng.normal(0, 5, picture.shape), 0, 255).astype(np.uint8)
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Networks this small gain nothing from more threads, and starve where others compute."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -39,68 +42,59 @@ def samples(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def store(samples, tmp_path_factory):
-    return PictureStore(samples, tmp_path_factory.mktemp("store"), workers=1)
+    return PictureStore(samples, tmp_path_factory.mktemp("store"), TrainingConfig().preprocessing())
 
 
 def tiny(**changes):
     return replace(
-        TrainingConfig(backbone="resnet18", phases=(Phase(128, 2, 4),), samples_per_epoch=8, workers=0,
-                       omega_samples=6, omega_frozen_epochs=1),
+        TrainingConfig(backbone="resnet18", phases=(Phase(64, 3, 4),), samples_per_epoch=8, workers=0,
+                       omega_samples=6, omega_start=0.0, omega_frozen_epochs=1, keep_best=False),
         **changes,
     )  # fmt: skip
 
 
-def test_a_patient_in_two_splits_is_refused(samples):
-    torn = [replace(samples[0], split=TRAIN), replace(samples[1], split=VALIDATION)]
-    with pytest.raises(ValueError, match="two splits"):
-        split_by_patient(torn)
+def trainer_of(samples, store, folder, config=None, **options):
+    folder.mkdir(exist_ok=True)
+    return Trainer(samples, store, 2, 1, config or tiny(), folder, CPU, log=lambda _: None, **options)
 
 
-def test_splits_keep_patients_together_and_near_the_share():
-    rows = [Sample(f"{p}-{i}", p % 2, f"p{p}", "s") for p in range(60) for i in range(1 + p % 4)]
-    done = split_by_patient(rows, 0.2)
-    sides = {}
-    for s in done:
-        sides.setdefault(s.patient, set()).add(s.split)
-    assert all(len(v) == 1 for v in sides.values())
-    assert np.mean([s.split == VALIDATION for s in done]) == pytest.approx(0.2, abs=0.06)
+# --- settings ------------------------------------------------------------------------------------------------
 
 
-def test_given_splits_are_kept(samples):
-    assert split_by_patient(samples) == samples
+def test_the_paper_recipe_is_the_papers():
+    paper = TrainingConfig.paper()
+    assert [(p.size, p.epochs, p.batch) for p in paper.phases] == [(512, 50, 10)]
+    assert (paper.learning_rate, paper.schedule, paper.dropout) == (1e-5, "constant", 0.5)
+    assert (paper.augmentation.rotation, paper.augmentation.shift) == (180.0, 0.05)
+    assert (paper.validation_share, paper.test_share, paper.split) == (0.15, 0.05, "patients")
+    assert (paper.average, paper.balance, paper.patience, paper.keep_best) == (0.0, False, None, False)
+    assert paper.preprocessing().mask_pictures and not paper.preprocessing().anchor_greys
 
 
-def test_manifest_reads_labels_and_patients(tmp_path):
-    Image.new("L", (32, 32)).save(tmp_path / "a.png")
-    (tmp_path / "manifest.csv").write_text("file,label,patient,dataset\na.png,COVID,7,x\n")
-    (sample,) = read_manifest(tmp_path / "manifest.csv", ("NonCOVID", "COVID"))
-    assert (sample.label, sample.patient, sample.source, sample.split) == (1, "x/7", "x", None)
+@pytest.mark.parametrize("config", [TrainingConfig(), TrainingConfig.paper()])
+def test_settings_survive_json(config):
+    assert TrainingConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
 
 
 @pytest.mark.parametrize(
-    ("text", "word"),
-    [("file,label\na.png,COVID\n", "lacks the columns patient"), ("file,label,patient\na.png,FLU,1\n", "FLU"),
-     ("file,label,patient\nno.png,COVID,1\n", "does not exist")],
+    ("changes", "word"),
+    [({"phases": (Phase(100, 1, 4),)}, "multiple of 32"), ({"phases": ()}, "nothing to train"),
+     ({"phases": (Phase(64, 1, 1),)}, "batches of 2"), ({"validation_share": 0.0}, "Validation"),
+     ({"validation_share": 0.5, "test_share": 0.5}, "Validation"), ({"split": "slices"}, "patients or random"),
+     ({"recipe": "secret"}, "improved or paper"), ({"learning_rate": 0.0}, "above 0"), ({"clusters": 0}, "1 to 20"),
+     ({"schedule": "steps"}, "cosine"), ({"dropout": 1.0}, "Dropout"), ({"patience": 0}, "start at 1")],
 )  # fmt: skip
-def test_wrong_manifests_are_refused(tmp_path, text, word):
-    Image.new("L", (32, 32)).save(tmp_path / "a.png")
-    (tmp_path / "manifest.csv").write_text(text)
+def test_settings_out_of_range_are_refused_in_a_sentence(changes, word):
     with pytest.raises(ValueError, match=word):
-        read_manifest(tmp_path / "manifest.csv", ("NonCOVID", "COVID"))
+        replace(TrainingConfig(), **changes)
 
 
-def test_store_keeps_greys_to_the_lowest_bit_and_lungs_exactly(samples, store):
-    direct = prepare(samples[5].path)
-    kept = store[5]
-    assert np.array_equal(kept.lungs, direct.lungs)
-    assert np.abs(kept.greys.astype(int) - direct.greys).max() <= 1
-    assert kept.box == direct.box
+def test_unknown_settings_are_refused():
+    with pytest.raises(ValueError, match="Unknown training settings: learning_speed"):
+        TrainingConfig.from_dict({"learning_speed": 1})
 
 
-def test_greys_are_brought_to_the_anchors(samples):
-    picture = prepare(samples[0].path)
-    inner = picture.greys[picture.lungs]
-    assert np.median(inner) == pytest.approx(60, abs=3)
+# --- views ---------------------------------------------------------------------------------------------------
 
 
 def test_views_repeat_with_their_seed_and_stray_from_it(store):
@@ -116,57 +110,172 @@ def test_an_augmentation_of_nothing_is_the_plain_crop(store):
     assert np.abs(plain - same).mean() < 3
 
 
+def test_plain_views_of_pictures_and_volumes_are_masked_as_an_analysis_masks_them(samples, store):
+    class Volume:
+        def __getitem__(self, i):
+            return replace(store[i], calibrated=True)
+
+    order = np.array([3])
+    picture = Views(store, samples, order, 64, tiny())[0][0]
+    volume = Views(Volume(), samples, order, 64, tiny())[0][0]
+    assert (volume == 0).float().mean() > (picture == 0).float().mean() + 0.05
+    assert torch.equal(volume, Views(store, samples, order, 64, tiny(), masked=True)[0][0])
+    assert torch.equal(volume, Views(store, samples, order, 64, tiny(mask_pictures=True))[0][0])
+
+
 def test_both_classes_are_drawn_equally_often(samples):
     rows = [s for s in samples if s.label == 0 or s.patient == "p1"]
-    order = draw_order(rows, replace(tiny(), samples_per_epoch=2000), 0)
+    order = draw_order(rows, tiny(samples_per_epoch=2000), 0)
     assert np.mean([rows[i].label for i in order]) == pytest.approx(0.5, abs=0.05)
     assert all(rows[i].split == TRAIN for i in order)
 
 
-def test_the_paper_recipe_is_the_papers():
-    paper = TrainingConfig.paper()
-    assert [(p.size, p.epochs, p.batch) for p in paper.phases] == [(512, 50, 10)]
-    assert (paper.learning_rate, paper.schedule, paper.dropout) == (1e-5, "constant", 0.5)
-    assert (paper.augmentation.rotation, paper.augmentation.shift) == (180.0, 0.05)
+def test_small_sources_are_drawn_more_often_than_their_size():
+    rows = [Sample(str(i), 0, str(i), "large" if i < 900 else "small", TRAIN) for i in range(1000)]
+    order = draw_order(rows, tiny(samples_per_epoch=4000, source_power=0.5), 0)
+    assert np.mean(order >= 900) == pytest.approx(0.25, abs=0.03)  # sqrt(100) / (sqrt(900) + sqrt(100))
 
 
-def test_an_interrupted_run_ends_as_an_unbroken_one(samples, store, tmp_path):
-    whole = Trainer(samples, store, tiny(), tmp_path / "whole", log=lambda _: None).run()
-    stopped = Trainer(samples, store, tiny(), tmp_path / "broken", log=lambda _: None)
-    stopped._train_epoch(stopped.plan[0])
-    stopped.epoch += 1
-    stopped._checkpoint()
-    resumed = Trainer(samples, store, tiny(), tmp_path / "broken", log=lambda _: None).run()
-    for (name, a), b in zip(whole.state_dict().items(), resumed.state_dict().values(), strict=True):
-        assert torch.allclose(a, b, atol=1e-6), name
+def test_an_unbalanced_epoch_shows_every_training_slice_once(samples):
+    order = draw_order(samples, tiny(balance=False), 1)
+    assert sorted(order) == [i for i, s in enumerate(samples) if s.split == TRAIN]
+    assert list(order) != sorted(order)
 
 
-def test_other_settings_are_not_resumed(samples, store, tmp_path):
-    first = Trainer(samples, store, tiny(), tmp_path, log=lambda _: None)
-    first._checkpoint()
-    with pytest.raises(ValueError, match="other settings"):
-        Trainer(samples, store, tiny(dropout=0.1), tmp_path, log=lambda _: None).run()
+def test_the_parts_of_all_processes_are_the_batches_of_one():
+    whole = share_of_batches(23, 8, 0, 1)
+    assert [list(b) for b in whole] == [list(range(8)), list(range(8, 16))]
+    parts = [share_of_batches(23, 8, rank, 2) for rank in range(2)]
+    assert [[*a, *b] for a, b in zip(*parts, strict=True)] == [list(b) for b in whole]
+    assert [i for b in plain_batches(5, 2) for i in b] == [0, 1, 2, 3, 4]
 
 
-def test_early_layers_stay_as_they_were(samples, store, tmp_path):
-    trainer = Trainer(samples, store, tiny(), tmp_path, log=lambda _: None)
-    before = trainer.network.backbone_maps.layer1[0].conv1.weight.clone()
-    after = trainer.network.backbone_maps.layer2[0].conv1.weight.clone()
-    trainer._train_epoch(trainer.plan[0])
-    assert torch.equal(before, trainer.network.backbone_maps.layer1[0].conv1.weight)
-    assert not torch.equal(after, trainer.network.backbone_maps.layer2[0].conv1.weight)
+# --- the loop ------------------------------------------------------------------------------------------------
 
 
-def test_temperature_softens_log_odds_that_are_too_sure():
-    rng = np.random.default_rng(0)
-    true_odds = rng.normal(0, 2, 20000)
-    truth = rng.random(20000) < 1 / (1 + np.exp(-true_odds))
-    assert fit_temperature(3 * true_odds, truth) == pytest.approx(3, rel=0.05)
+class StopError(Exception):
+    pass
 
 
-def test_bootstrap_redraws_patients_and_brackets_the_value():
-    truth, score = np.array([0, 0, 1, 1] * 10), np.tile([0.1, 0.6, 0.4, 0.9], 10)
-    value, low, high = bootstrap(auc, truth, score, np.repeat(np.arange(20), 2), rounds=50)
-    assert value == pytest.approx(0.75)
-    assert low <= value <= high
-    assert accuracy(truth, score) == pytest.approx(0.5)
+def test_a_run_that_stops_in_mid_epoch_ends_as_an_unbroken_one(samples, store, tmp_path):
+    whole = trainer_of(samples, store, tmp_path / "whole")
+    expected = whole.run()
+
+    def stop(fraction, message):
+        if "Epoch 3" in message:
+            raise StopError
+
+    with pytest.raises(StopError):
+        trainer_of(samples, store, tmp_path / "broken", progress=stop).run()
+    resumed = trainer_of(samples, store, tmp_path / "broken")
+    for (name, a), b in zip(expected.state_dict().items(), resumed.run().state_dict().values(), strict=True):
+        assert torch.equal(a, b), name
+    strip = [{k: v for k, v in row.items() if k != "seconds"} for row in resumed.history]
+    assert strip == [{k: v for k, v in row.items() if k != "seconds"} for row in whole.history]
+
+
+def test_two_runs_give_the_same_network_and_another_seed_another_one(samples, store, tmp_path):
+    runs = [trainer_of(samples, store, tmp_path / str(i), tiny(seed=s)).run() for i, s in enumerate((0, 0, 1))]
+    weights = [network.head.fusion.classify.weight for network in runs]
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+
+
+def test_other_settings_are_not_resumed_but_another_machine_is(samples, store, tmp_path):
+    trainer_of(samples, store, tmp_path / "run").run()
+    with pytest.raises(ValueError, match="another setting of dropout"):
+        trainer_of(samples, store, tmp_path / "run", tiny(dropout=0.1)).run()
+    again = trainer_of(samples, store, tmp_path / "run", tiny(workers=1))
+    again.run()
+    assert len(again.history) == 3
+
+
+def test_a_damaged_checkpoint_is_said(samples, store, tmp_path):
+    trainer_of(samples, store, tmp_path / "run").run()
+    whole = (tmp_path / "run" / CHECKPOINT).read_bytes()
+    (tmp_path / "run" / CHECKPOINT).write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match="damaged"):
+        trainer_of(samples, store, tmp_path / "run").run()
+
+
+def test_early_layers_keep_imagenets_weights_and_learn_without_them(samples, store, tmp_path):
+    weights = tmp_path / "resnet18.pth"
+    torch.save(FeCNN("resnet18").backbone_maps.state_dict(), weights)
+    for imagenet, kept in ((weights, True), (None, False)):
+        trainer = trainer_of(samples, store, tmp_path / str(kept), imagenet=imagenet)
+        before = trainer.network.backbone_maps.layer1[0].conv1.weight.clone()
+        later = trainer.network.backbone_maps.layer2[0].conv1.weight.clone()
+        trainer._train_epoch()
+        assert torch.equal(before, trainer.network.backbone_maps.layer1[0].conv1.weight) is kept
+        assert not torch.equal(later, trainer.network.backbone_maps.layer2[0].conv1.weight)
+
+
+def test_a_phase_ends_when_validation_gains_nothing_and_its_best_network_is_kept(samples, store, tmp_path):
+    config = tiny(phases=(Phase(64, 9, 4), Phase(96, 4, 4)), patience=2, keep_best=True)
+    trainer = trainer_of(samples, store, tmp_path / "run", config)
+    aucs = iter([0.5, 0.9, 0.8, 0.7, 0.6, 0.95, 0.9, 0.85, 0.8])
+    kept = []
+
+    def validate():
+        row = trainer.history[-1]
+        row |= {"val_loss": 0.5, "val_auc": next(aucs)}
+        kept.append({name: value.clone() for name, value in trainer.averaged.state_dict().items()})
+        trainer._keep_best(row)
+
+    trainer._validate = validate
+    network = trainer.run()
+    assert [(row["epoch"], row["size"]) for row in trainer.history] == [
+        (1, 64), (2, 64), (3, 64), (4, 64), (10, 96), (11, 96), (12, 96), (13, 96)]  # fmt: skip
+    assert trainer.best_epoch == 10  # the second of 96 px, counted from 0
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, kept[5][name])
+
+
+def test_omega_is_relative_with_a_floor_and_as_equation_2_in_the_papers_recipe(samples, store, tmp_path):
+    scores = torch.zeros(10, 5, 2)
+    scores[:9, 0, 1] = 1.0  # all slices are sick: the first level errs in one of ten, the others always
+    for floor, expected in ((0.2, [1.0, 0.2]), (0.0, [0.5 * np.log(9), 0.002])):
+        trainer = trainer_of(samples, store, tmp_path / str(floor), tiny(omega_floor=floor))
+        trainer.forward = lambda *_: (scores, torch.ones(10, dtype=int))
+        trainer.history.append({})
+        trainer._update_omega(trainer.config.phases[0])
+        assert trainer.network.head.fusion.omega[:2].tolist() == pytest.approx(expected, abs=1e-4)
+        assert torch.equal(trainer.network.head.fusion.omega, trainer.averaged.head.fusion.omega)
+
+
+def test_a_training_that_diverges_is_stopped(samples, store, tmp_path):
+    config = tiny(learning_rate=1e30, head_learning_rate=1e30, warm_up=0.0, samples_per_epoch=300)
+    with pytest.raises(RuntimeError, match="diverged"):
+        trainer_of(samples, store, tmp_path / "run", config).run()
+
+
+def test_a_batch_larger_than_the_data_is_refused(samples, store, tmp_path):
+    config = tiny(phases=(Phase(64, 1, 64),), samples_per_epoch=None)
+    with pytest.raises(ValueError, match="batch of 64 is larger than the 18"):
+        trainer_of(samples, store, tmp_path / "run", config)
+
+
+def test_a_batch_must_divide_among_the_processes(samples, store, tmp_path):
+    with pytest.raises(ValueError, match="does not divide among 3"):
+        Trainer(samples, store, 2, 1, tiny(), tmp_path, Team(torch.device("cpu"), 0, 3))
+
+
+def test_worker_processes_change_nothing(samples, store, tmp_path):
+    alone, helped = (trainer_of(samples, store, tmp_path / str(n), tiny(workers=n)) for n in (0, 2))
+    for trainer in (alone, helped):
+        trainer._train_epoch()
+    assert torch.equal(alone.network.head.fusion.classify.weight, helped.network.head.fusion.classify.weight)
+
+
+def test_memory_is_flat_over_epochs(samples, store, tmp_path):
+    trainer = trainer_of(samples, store, tmp_path / "run", tiny(phases=(Phase(64, 12, 4),)))
+    resident = []
+    checkpoint = trainer._checkpoint
+
+    def measure():
+        checkpoint()
+        resident.append(int(open("/proc/self/statm").read().split()[1]) * 4096 / 1e6)
+
+    trainer._checkpoint = measure
+    trainer.run()
+    assert max(resident[6:]) - max(resident[2:6]) < 20, resident

@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import Any
 
-from LesionAnalysisLib.report.words import positive_class, probability_words
+from LesionAnalysisLib.report.words import positive_class, probability_words, threshold_of
 from LesionAnalysisLib.results import RESEARCH_NOTICE
 from slicer.i18n import tr as _
 
@@ -17,8 +17,8 @@ def resultText(record: Any, warnings: tuple[str, ...] = ()) -> str:
     summary, name = record.summary, positive_class(record)
     lines = [f"<b>{escape(probability_words(summary.probability, name))}</b>"]
     if summary.probability is not None:
-        lines.append(_("Study probability of {name}: <b>{value:.2f}</b>").format(
-            name=escape(name), value=summary.probability))  # fmt: skip
+        lines.append(_("Study probability of {name}: <b>{value:.2f}</b> (threshold {threshold:.2f})").format(
+            name=escape(name), value=summary.probability, threshold=threshold_of(record.config)))  # fmt: skip
     lines.append(_("{positive} of {lung} lung slices positive ({total} slices in all)").format(
         positive=summary.positive_slices, lung=summary.lung_slices, total=summary.total_slices))  # fmt: skip
     lines.append(_lesions(summary))

@@ -92,10 +92,12 @@ class RunControl:
         return True
 
     def _start(self) -> None:
+        for box in (self._ui.probabilitySpin, self._ui.minimumLesionSpin):
+            box.interpretText()  # a click on a button leaves the focus in the box on macOS: what was typed counts
         parameters = self._parameters
         steps = self._logic.analysisSteps(
             parameters.inputVolume, modelFolder=parameters.modelFolder, device=parameters.device,
-            preset=parameters.preset, threshold=parameters.threshold, lungMask=parameters.lungMask,
+            preset=parameters.preset, threshold=parameters.threshold or None, lungMask=parameters.lungMask,
             minimumLesionMl=parameters.minimumLesionMl,
         )  # fmt: skip
         volumeId = parameters.inputVolume.GetID()

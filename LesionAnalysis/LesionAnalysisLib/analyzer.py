@@ -47,7 +47,7 @@ class AnalysisConfig:
 
     preset: str = "default"
     preprocessing: Preprocessing | None = None  # None: as the model was trained
-    threshold: float = 0.5  # a slice, and the study, is positive from this probability on
+    threshold: float | None = None  # a slice, and the study, is positive from this probability on; None: the model's
     calibrated: bool = True  # divide the logits by the model's temperature
     saliency: str = "grad++"
     min_cells: int = 2  # smaller regions of the heatmap are no lesion
@@ -59,7 +59,7 @@ class AnalysisConfig:
     batch_size: int | None = None  # None: what the device's memory allows
 
     def __post_init__(self) -> None:
-        if not 0 < self.threshold < 1:
+        if self.threshold is not None and not 0 < self.threshold < 1:
             raise ValueError(f"The threshold must lie between 0 and 1, not at {self.threshold}.")
         if self.saliency not in SALIENCY:
             raise ValueError(f"There is no saliency method {self.saliency!r}: choose one of {', '.join(SALIENCY)}.")
@@ -68,8 +68,10 @@ class AnalysisConfig:
 
     @classmethod
     def paper(cls) -> AnalysisConfig:
-        """The paper to the letter: lungs only, tight crop, no grey anchors, no slabs, no calibration."""
-        return cls(preset="paper", preprocessing=Preprocessing.paper(), calibrated=False, inside_lungs=False)
+        """The paper to the letter: lungs only, tight crop, likelier class; no grey anchors, slabs or calibration."""
+        return cls(
+            preset="paper", preprocessing=Preprocessing.paper(), threshold=0.5, calibrated=False, inside_lungs=False
+        )
 
     @classmethod
     def from_preset(cls, name: str) -> AnalysisConfig:
@@ -104,6 +106,7 @@ class LesionAnalyzer:
             bundle.network(), choose_device(self.config.device), self.config.precision, self.config.batch_size
         )
         self.temperature = bundle.temperature if self.config.calibrated else 1.0
+        self.threshold = bundle.threshold if self.config.threshold is None else self.config.threshold
 
     def analyze(
         self, ct: CtVolume, progress: Progress | None = None, lung_mask: np.ndarray | None = None
@@ -132,6 +135,7 @@ class _Run:
     def __init__(self, analyzer: LesionAnalyzer, ct: CtVolume) -> None:
         self.bundle, self.config, self.runner = analyzer.bundle, analyzer.config, analyzer.runner
         self.preprocessing, self.temperature = analyzer.preprocessing, analyzer.temperature
+        self.threshold = analyzer.threshold
         self.ct, self.view = ct, ct.axial()
         self.timing = {"lungs": 0.0, "slices": 0.0, "network": 0.0, "maps": 0.0, "linking": 0.0}
         self.log_odds: dict[int, float] = {}
@@ -196,7 +200,7 @@ class _Run:
                 pooled = maps[2].mean((2, 3), dtype=torch.float32).cpu().numpy()
             else:
                 pooled = np.zeros((len(portion), 0), np.float32)
-        shown = np.flatnonzero(sigmoid(odds) >= self.config.threshold)
+        shown = np.flatnonzero(sigmoid(odds) >= self.threshold)
         with _Timed(self.timing, "maps"):
             if not len(shown):
                 return odds, classes, pooled, shown, [], []
@@ -239,7 +243,9 @@ class _Run:
                 "id": bundle.id, "checksum": bundle.checksum, "title": bundle.title, "license": bundle.license,
                 "classes": list(bundle.classes), "positive": bundle.classes[bundle.positive], "card": bundle.card,
             },
-            config={**self.config.to_dict(), "preprocessing": self.preprocessing.to_dict()},
+            config={
+                **self.config.to_dict(), "preprocessing": self.preprocessing.to_dict(), "threshold": self.threshold,
+            },
             device=self.runner.description,
             timing_s=self.timing,
             summary=self._summary(slices, lesions, names),
@@ -255,13 +261,13 @@ class _Run:
         probability = float(sigmoid(self.log_odds[index]))
         return SliceDiagnosis(
             index, position, True, probability, self._class_name(probability, self.class_of[index]),
-            probability >= self.config.threshold, self.findings.slice_lesions(index),
+            probability >= self.threshold, self.findings.slice_lesions(index),
         )  # fmt: skip
 
     def _class_name(self, probability: float, likeliest: int) -> str:
         """Name of the class; of two, the threshold decides rather than one half."""
         names, positive = self.bundle.classes, self.bundle.positive
-        if probability >= self.config.threshold:
+        if probability >= self.threshold:
             return names[positive]
         others = [i for i in range(len(names)) if i != positive]
         return names[likeliest if likeliest in others else others[0]]
@@ -274,7 +280,7 @@ class _Run:
         return StudySummary(
             probability=probability,
             diagnosis="" if probability is None else self._class_name(probability, likeliest),
-            positive=probability is not None and probability >= self.config.threshold,
+            positive=probability is not None and probability >= self.threshold,
             positive_slices=sum(s.positive for s in slices), lung_slices=sum(s.lung for s in slices),
             total_slices=len(slices), lesion_count=len(lesions), lesions_by_cluster=counts,
             involved_lung_share=self.findings.involved_share(),

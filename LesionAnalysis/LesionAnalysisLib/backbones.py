@@ -6,7 +6,9 @@ load unchanged (Xception, which torchvision lacks, follows the block numbers of 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -184,18 +186,51 @@ def make_backbone(name: str) -> nn.Module:
     Raises:
         ValueError: no backbone has that name.
     """
+    return BACKBONES[_known(name)]()
+
+
+def _known(name: str) -> str:
     if name not in BACKBONES:
         raise ValueError(f"Unknown backbone {name!r}: choose one of {', '.join(BACKBONES)}.")
-    return BACKBONES[name]()
+    return name
 
 
-def load_imagenet(backbone: nn.Module, path: str) -> None:
-    """Fill ``backbone`` from a ``.pth`` file of tensors with torchvision's names; a top in the file is ignored.
+def find_imagenet(backbone: str) -> Path | None:
+    """The newest ImageNet weights of a backbone in torch's own cache, where torchvision puts them; None without any.
+
+    Nothing is downloaded. Raises ValueError where no backbone has that name.
+    """
+    found = Path(torch.hub.get_dir(), "checkpoints").glob(f"{_known(backbone)}-*.pth")
+    return max(found, key=lambda path: (path.stat().st_mtime, path.name), default=None)
+
+
+def load_imagenet(backbone: nn.Module, path: str | os.PathLike) -> None:
+    """Fill ``backbone`` from a ``.pth`` file of tensors with torchvision's names.
+
+    The tensors may lie under ``state_dict`` or ``model``, as in checkpoints of a training; others than the
+    backbone's, such as a top's, are ignored. For Xception the names are those of ``make_backbone("xception")``:
+    ``stem.0`` and ``.3`` (convolutions), ``.1`` and ``.4`` (batch norms); ``block1``, ``2``, ``3`` and ``12`` with
+    ``body.N`` and ``skip``, and ``middle.0`` to ``.7`` with ``body.N``, where N counts the ReLUs, too; ``exit.0``
+    and ``.2``. Each separable convolution has ``0`` (depthwise), ``1`` (pointwise) and ``2`` (batch norm).
 
     Raises:
-        ValueError: the file lacks a tensor of the backbone, or has it in another shape.
+        FileNotFoundError: there is no such file.
+        ValueError: the file holds no tensors, or lacks one of the backbone, or has it in another shape.
     """
-    tensors = torch.load(path, map_location="cpu", weights_only=True)
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"There is no file {path}: give a .pth file with the weights of the backbone.")
+    try:
+        stored = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:  # whatever bytes that are no torch file make of the unpickler
+        raise ValueError(f"{path} is damaged or no file of tensors that torch saved.") from error
+    for name in ("state_dict", "model"):
+        if isinstance(stored, dict) and isinstance(stored.get(name), dict):
+            stored = stored[name]
+    if not isinstance(stored, dict):
+        raise ValueError(f"{path} holds no tensors by name.")
+    tensors = {name: value for name, value in stored.items() if isinstance(value, Tensor)}
     own = backbone.state_dict()
     wrong = [k for k, v in own.items() if k not in tensors or tensors[k].shape != v.shape]
     wrong = [k for k in wrong if not k.endswith("num_batches_tracked")]

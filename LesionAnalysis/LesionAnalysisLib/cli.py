@@ -98,7 +98,12 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     add("--model", metavar="DIR", help="model folder (default: the model that comes with LesionAnalysis)")
     add("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="where the network runs")
     add("--preset", default="default", metavar="NAME", help="'default', or 'paper': the method as published")
-    add("--threshold", type=_probability, metavar="P", help="a slice is positive from this probability on")
+    add(
+        "--threshold",
+        type=_probability,
+        metavar="P",
+        help="a slice is positive from this probability on (default: the model's own, with the preset paper 0.5)",
+    )
     add("--no-scene", action="store_true", help="do not write scene.mrb (needs no MRML classes)")
     add("--overwrite", action="store_true", help="analyze again what has a result; otherwise it is skipped")
     add("-q", "--quiet", action="store_true", help="print errors only")
@@ -204,8 +209,8 @@ def _make_analyzer(arguments: argparse.Namespace) -> tuple[Any, dict[str, Any]]:
     if arguments.threshold is not None:
         config = dataclasses.replace(config, threshold=arguments.threshold)
     bundle = ModelBundle.load(arguments.model) if arguments.model else ModelBundle.bundled()
-    settings = {"model": bundle.checksum, "preset": config.preset, "threshold": config.threshold}
-    return LesionAnalyzer(bundle, config), settings
+    analyzer = LesionAnalyzer(bundle, config)
+    return analyzer, {"model": bundle.checksum, "preset": config.preset, "threshold": analyzer.threshold}
 
 
 def _missing(error: ImportError) -> str:
@@ -229,11 +234,12 @@ def _train(command: str, argv: list[str]) -> int:
         from LesionAnalysisTrainingLib import cli as training
     except ImportError as error:
         if (error.name or "").startswith("LesionAnalysisTrainingLib"):
-            raise UsageError(
-                f"'{command}' is not part of this version: LesionAnalysisTrainingLib brings no commands yet."
-            ) from error
+            raise UsageError(f"A part of LesionAnalysis is missing ({error.name}): install it again.") from error
         raise UsageError(_missing(error)) from error
-    result = getattr(training, _TRAINING[command])(argv)
+    run = getattr(training, _TRAINING[command], None)
+    if run is None:
+        raise UsageError(f"'{command}' is not part of this version yet.")
+    result = run(argv)
     return DONE if result is None else int(result)
 
 

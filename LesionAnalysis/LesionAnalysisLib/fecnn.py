@@ -82,15 +82,22 @@ class EnsembleFusion(nn.Module):
             nn.init.constant_(layer.bias, 0.1)  # against levels that the ReLU silences from the start
         self.register_buffer("omega", torch.ones(levels))
         self.classify = nn.Linear(levels * rho, classes)
+        if rho == classes:  # each level starts as a vote, score k for class k; else chance may turn votes around,
+            with torch.no_grad():  # and equation 2 then takes a good level for a bad one and silences it
+                self.classify.weight.mul_(0.1).add_(torch.eye(classes).repeat(1, levels))
 
     def scores(self, pooled: Tensor) -> Tensor:
         """W_i P_i + b_i of equation 1 before its ReLU: (N, levels, rho)."""
         pooled = self.dropout(pooled)
         return torch.stack([layer(pooled[:, i]) for i, layer in enumerate(self.score)], 1)
 
-    def forward(self, pooled: Tensor) -> Tensor:
-        weighted = self.omega[:, None] * F.relu(self.scores(pooled))  # equations 1 and 3
+    def decide(self, scores: Tensor) -> Tensor:
+        """Logits (N, C) from the scores (N, levels, rho)."""
+        weighted = self.omega[:, None] * F.relu(scores)  # equations 1 and 3
         return self.classify(weighted.flatten(1))  # equation 4, before its softmax
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        return self.decide(self.scores(pooled))
 
     @torch.no_grad()
     def update_omega(self, error_rates: Tensor) -> None:

@@ -6,6 +6,7 @@
         clusters.npz     the lesion clusters of section 3.2.2
         MODEL_CARD.md    data, recipe, figures, limits, license, for a reader
         checksums.json   SHA-256 of each of the files above
+        ...              attachments such as plots, for a reader; never read here
 
     bundle = ModelBundle.bundled()
     network = bundle.network()
@@ -39,6 +40,7 @@ from .model_folder import (
     SCHEMA,
     WEIGHTS,
     bundled_folder,
+    check_attachments,
     damaged,
     existing_folder,
     read_config,
@@ -62,6 +64,7 @@ class ModelBundle:
     positive: int  # index of the class whose lesions are shown
     preprocessing: dict[str, Any]  # of lungs.Preprocessing
     temperature: float  # the logits are divided by it before the softmax
+    threshold: float  # a slice, and the study, is positive from this probability on (temperature applied)
     study: dict[str, Any]  # calibration of the study's probability
     input_statistics: dict[str, Any] | None  # of the training slices, to warn of inputs unlike them
     cluster_names: dict[int, str]  # from 1
@@ -128,30 +131,40 @@ class ModelBundle:
         positive: int = 1,
         id: str | None = None,
         temperature: float = 1.0,
+        threshold: float = 0.5,
         study: Mapping[str, Any] | None = None,
         input_statistics: Mapping[str, Any] | None = None,
         cluster_names: Mapping[int, str] | None = None,
         training: Mapping[str, Any] | None = None,
+        attachments: Mapping[str, bytes] | None = None,
         overwrite: bool = False,
     ) -> ModelBundle:
         """Write a model folder and read it back.
 
         The folder appears under its name only when it is complete; ``overwrite`` replaces an earlier
-        model there. ``id`` defaults to the folder's name, ``cluster_names`` to ``cluster 1``, ...
+        model there, attachments included. ``id`` defaults to the folder's name, ``cluster_names`` to
+        ``cluster 1``, ...
+
+        ``attachments`` are further files by name (``metrics.json``, ``plots/roc.png``: one folder deep at
+        most). They are no part of the model: not in its checksums, not verified and not read by ``load``.
 
         Raises:
             FileExistsError: the folder exists (and, with ``overwrite``, is no model folder).
-            ValueError: the parts do not fit together, or a weight is not finite.
+            ValueError: the parts do not fit together, a weight is not finite, or an attachment has a name
+                that is not plain or is taken.
         """
         folder = Path(folder).absolute()
         if folder.exists() and not (overwrite and (folder / CHECKSUMS).is_file()):
             raise FileExistsError(f"{folder} exists already: choose another folder for the model.")
+        attachments = dict(attachments or {})
+        check_attachments(attachments)
         count = len(clusters.centers_)
         names = dict(cluster_names or {k: f"cluster {k}" for k in range(1, count + 1)})
         config = {
             "schema": SCHEMA, "id": id or folder.name, "title": title, "license": license,
             "classes": list(classes), "positive": positive, "fecnn": network.settings,
-            "preprocessing": dict(preprocessing), "temperature": temperature, "study": dict(study or {}),
+            "preprocessing": dict(preprocessing), "temperature": temperature, "threshold": threshold,
+            "study": dict(study or {}),
             "input_statistics": None if input_statistics is None else dict(input_statistics),
             "cluster_names": {str(k): name for k, name in names.items()}, "training": dict(training or {}),
         }  # fmt: skip
@@ -166,7 +179,7 @@ class ModelBundle:
             CONFIG: text.encode(), WEIGHTS: _array_bytes(weights),
             CLUSTERS: _array_bytes(clusters.to_arrays()), CARD: card.encode(),
         }  # fmt: skip
-        _write(folder, files)
+        _write(folder, files, attachments)
         return cls.load(folder)
 
 
@@ -213,15 +226,16 @@ def _tensor(array: np.ndarray) -> torch.Tensor:
     return tensor.float() if tensor.is_floating_point() else tensor
 
 
-def _write(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write all files and their checksums beside ``folder``, then rename."""
+def _write(folder: Path, files: Mapping[str, bytes], attachments: Mapping[str, bytes]) -> None:
+    """Write all files, the checksums of ``files`` and the attachments beside ``folder``, then rename."""
     sums = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-    files = {**files, CHECKSUMS: (json.dumps(sums, indent=2) + "\n").encode()}
+    files = {**files, CHECKSUMS: (json.dumps(sums, indent=2) + "\n").encode(), **attachments}
     fresh = folder.with_name(f".{folder.name}.{os.getpid()}.new")
     old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
     fresh.mkdir(parents=True)
     try:
         for name, content in files.items():
+            (fresh / name).parent.mkdir(exist_ok=True)
             (fresh / name).write_bytes(content)
         if folder.exists():
             folder.rename(old)

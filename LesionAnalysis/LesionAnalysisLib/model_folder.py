@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +100,9 @@ def read_config(content: bytes, folder: Path) -> dict[str, Any]:
         schema = config.pop("schema")
         if schema != SCHEMA:
             raise ValueError(f"its format is {schema!r}, and this LesionAnalysis reads format {SCHEMA}")
-        config = {name: cast(config[name]) for name, cast in _FIELDS.items()}
+        config = {name: cast(config[name]) for name, cast in _FIELDS.items()} | {
+            name: cast(config.get(name, default)) for name, (cast, default) in _OPTIONAL_FIELDS.items()
+        }
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         why = f"{CONFIG} lacks {error}" if isinstance(error, KeyError) else str(error)
         raise damaged(folder, why) from error
@@ -108,7 +111,27 @@ def read_config(content: bytes, folder: Path) -> dict[str, Any]:
         raise damaged(folder, "its classes do not fit its network")
     if not config["temperature"] > 0:
         raise damaged(folder, "its temperature is not positive")
+    if not 0 < config["threshold"] < 1:
+        raise damaged(folder, "its threshold does not lie between 0 and 1")
     return config
+
+
+def check_attachments(names: Iterable[str]) -> None:
+    """Raise ValueError where files of these names would leave the folder, or replace one of its own or each other.
+
+    Case makes no difference, and no name ends in a dot: some systems would take it for the name of another file.
+    """
+    files = {name.casefold() for name in (CONFIG, WEIGHTS, CLUSTERS, CARD, CHECKSUMS)}
+    folders: set[str] = set()
+    for name in names:
+        parts = name.split("/")
+        if len(parts) > 2 or any(not _PLAIN_NAME.fullmatch(part) or part.endswith(".") for part in parts):
+            raise ValueError(f"{name!r} cannot be attached to a model: give plain names, one folder deep at most.")
+        path, parents = name.casefold(), {part.casefold() for part in parts[:-1]}
+        if path in files | folders or parents & files:
+            raise ValueError(f"{name!r} cannot be attached to a model: the name is taken.")
+        files.add(path)
+        folders |= parents
 
 
 def _text(value: Any) -> str:
@@ -129,3 +152,4 @@ _FIELDS = {
     "input_statistics": lambda v: None if v is None else _mapping(v), "training": _mapping,
     "cluster_names": lambda v: {int(k): _text(name) for k, name in _mapping(v).items()},
 }  # fmt: skip
+_OPTIONAL_FIELDS = {"threshold": (float, 0.5)}  # what models of before the field do without, and what they mean

@@ -1,1 +1,25 @@
-"""Retraining FeCNN from labelled slices (section 4.2). A first version: enough to make the bundled model."""
+"""Retraining FeCNN from folders of labelled slices (section 4.2), with evidence of how good the model is.
+
+    from LesionAnalysisTrainingLib import TrainingConfig, train
+    bundle = train("slices", "my-model", TrainingConfig(backbone="resnet18"))
+
+``dataset`` reads folders, ``splits`` divides them by patient, ``augmentation`` and ``views`` show slices to the
+network, ``trainer`` trains (with ``distributed`` and ``checkpoint``), ``lesion_space`` and ``calibration`` learn
+what the model needs besides, ``evaluation``, ``plots`` and ``card`` are the evidence, ``finish`` puts the model
+folder together, ``run`` is the way through all of it, ``cli`` the door for the command line and Slicer.
+"""
+
+from importlib import import_module
+
+_ROOMS = {"TrainingConfig": "config", "Phase": "config", "Augmentation": "augmentation", "train": "run",
+          "check_data": "run"}  # fmt: skip
+__all__ = sorted(_ROOMS)
+
+
+def __getattr__(name: str):
+    """Names of the API, loaded when asked for, since torch takes seconds."""
+    if name in _ROOMS:
+        value = getattr(import_module(f".{_ROOMS[name]}", __name__), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -6,6 +6,7 @@ import io
 from dataclasses import dataclass
 
 import numpy as np
+from LesionAnalysisLib.lungs.preprocessing import covered_pixels, resample
 from PIL import Image, ImageDraw, ImageFilter
 
 from .dataset import Prepared
@@ -67,10 +68,11 @@ def view(picture: Prepared, size: int, margin: float, settings: Augmentation | N
     rows, columns = greys.shape
     top, left = max(-0.5, r0 - grow_r), max(-0.5, c0 - grow_c)
     box = (top, left, min(rows - 0.5, r1 + grow_r), min(columns - 0.5, c1 + grow_c))
-    image = Image.fromarray(greys)
     if settings is None:
-        edges = (box[1] + 0.5, box[0] + 0.5, box[3] + 0.5, box[2] + 0.5)
-        return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR, box=edges))
+        part = covered_pixels(box, greys.shape)  # cut first, as an analysis does: nothing beyond the box bleeds in
+        moved = (box[0] - part[0].start, box[1] - part[1].start, box[2] - part[0].start, box[3] - part[1].start)
+        return resample(np.ascontiguousarray(greys[part]), moved, size)
+    image = Image.fromarray(greys)
     shrink = min((box[2] - box[0]) / size, (box[3] - box[1]) / size)
     if shrink > 1.25:  # no aliasing: soften before fewer pixels are taken
         image = image.filter(ImageFilter.GaussianBlur(0.35 * shrink))

@@ -1,47 +1,120 @@
-"""Features of the lesions of the training positives, from which the clusters are learnt (section 3.2.2)."""
+"""What the trained network sees in plain views, and the clusters of the lesions in it (section 3.2.2)."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from LesionAnalysisLib import saliency
+from LesionAnalysisLib.clusters import KChoice, LesionClusters, choose_k
 from LesionAnalysisLib.fecnn import FeCNN
 from LesionAnalysisLib.folding import FoldedFeCNN
-from LesionAnalysisLib.lesions import peak_features, split_regions
-from torch.utils.data import DataLoader
+from LesionAnalysisLib.lesions import Regions, peak_features, split_regions
 
-from .dataset import PictureStore, Sample
-from .trainer import Views
+from .augmentation import view
+from .config import TrainingConfig
+from .dataset import Prepared, Sample
+from .views import Views, loader, plain_batches
+
+_BATCH = 8
+_ELBOW_LESIONS, _ELBOW_K, _ELBOW_BOOTSTRAPS = 1500, 10, 5  # more lesions do not move the elbow, and take minutes
 
 
-def look(network: FeCNN, samples: list[Sample], store: PictureStore, order: np.ndarray, size: int, margin: float,
-         positive: int = 1, batch: int = 8, dtype: torch.dtype = torch.bfloat16,
-         masked: bool = False) -> dict[str, np.ndarray]:  # fmt: skip
-    """What the network sees in plain views of the samples in ``order`` (``masked``: with nothing but the lungs).
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What the network made of n slices with m lesions, those of slices called positive."""
 
-    Returns:
-        ``log_odds`` (n,), ``pooled`` (n, K) means of C5, ``features`` (m, K) at the peaks of the lesions of the
-        slices diagnosed positive, and ``slice`` (m,), the position in ``order`` that each lesion comes from.
+    order: np.ndarray  # (n,) indices of the slices
+    logits: np.ndarray  # (n, C) float32
+    pooled: np.ndarray  # (n, K) means of C5
+    features: np.ndarray  # (m, K) activations of C5 at the lesions' peaks
+    slice: np.ndarray  # (m,) position in ``order`` of each lesion's slice
+    boxes: np.ndarray  # (m, 4) r0, c0, r1, c1 as shares of the view
+
+    def only(self, chosen: np.ndarray) -> Seen:
+        """With the lesions of those slices alone for which ``chosen`` (n,) is True; all slices stay."""
+        rows = np.flatnonzero(np.asarray(chosen, bool)[self.slice]) if len(self.slice) else self.slice
+        return replace(self, features=self.features[rows], slice=self.slice[rows], boxes=self.boxes[rows])
+
+
+def look(network: FeCNN, pictures: Sequence[Prepared], samples: Sequence[Sample], order: np.ndarray,
+         config: TrainingConfig, positive: int, device: torch.device, dtype: torch.dtype,
+         masked: bool | None = None, size: int | None = None, least_odds: float = 0.0,
+         progress: Callable[[float], None] = lambda _: None) -> Seen:  # fmt: skip
+    """Run the network on plain views of the slices in ``order`` and map the positive ones.
+
+    Args:
+        masked: as in ``Views``.
+        size: of the views; None is that of the last phase.
+        least_odds: log-odds, before any temperature, from which on a slice is positive.
+        progress: hears the share done.
     """
-    folded = FoldedFeCNN(network, dtype)
-    log_odds, pooled, features, origin = [], [], [], []
-    views = Views(store, samples, order, size, margin, masked=masked)
-    for pictures, _ in DataLoader(views, batch):
+    size = size or config.phases[-1].size
+    folded = FoldedFeCNN(network, dtype).to(device)
+    views = Views(pictures, samples, order, size, config, masked=masked)
+    logits, pooled, features, origin, boxes = [], [], [], [], []
+    for batch, (shown, _) in enumerate(loader(views, plain_batches(len(order), _BATCH), 0)):
         with torch.inference_mode():
-            maps = folded.backbone(pictures)
-        heat, logits = saliency.heatmaps(folded.head, *maps, positive)
-        odds = saliency.log_odds(logits, positive)
-        for i in range(len(pictures)):
-            if odds[i] > 0:
-                regions = split_regions(heat[i].numpy())
-                if len(regions):
-                    features.append(peak_features(maps[2][i].float().numpy(), regions))
-                    origin += [len(log_odds) + i] * len(regions)
-        log_odds += odds.tolist()
-        pooled.append(maps[2].mean((2, 3), dtype=torch.float32).numpy())
-    width = pooled[0].shape[1]
-    return {
-        "log_odds": np.array(log_odds), "pooled": np.concatenate(pooled),
-        "features": np.concatenate(features) if features else np.zeros((0, width), np.float32),
-        "slice": np.array(origin, int),
-    }  # fmt: skip
+            maps = folded.backbone(shown.to(device).float() / 255.0)
+        heat, scores = saliency.heatmaps(folded.head, *maps, positive)
+        odds = saliency.log_odds(scores, positive).tolist()
+        first = batch * _BATCH
+        for i in np.flatnonzero(np.array(odds) >= least_odds):
+            picture = pictures[int(order[first + i])]
+            regions = split_regions(heat[i].cpu().numpy() * _lung_cells(picture, heat.shape[1:], config.margin))
+            if len(regions):
+                features.append(peak_features(maps[2][i].float(), regions).cpu().numpy())
+                origin += [first + i] * len(regions)
+                boxes += _shares(regions)
+        logits.append(scores.float().cpu().numpy())
+        pooled.append(maps[2].mean((2, 3), dtype=torch.float32).cpu().numpy())
+        progress((first + len(shown)) / len(order))
+    channels, classes = network.backbone_maps.channels[-1], network.settings["classes"]
+    return Seen(
+        np.asarray(order), np.concatenate([np.zeros((0, classes), np.float32), *logits]),
+        np.concatenate([np.zeros((0, channels), np.float32), *pooled]),
+        np.concatenate([np.zeros((0, channels), np.float32), *features]),
+        np.array(origin, int), np.array(boxes, float).reshape(-1, 4),
+    )  # fmt: skip
+
+
+def join(parts: Sequence[Seen]) -> Seen:
+    """Several looks as one."""
+    starts = np.cumsum([0, *(len(p.order) for p in parts[:-1])])
+    joined = {name: np.concatenate([getattr(p, name) for p in parts])
+              for name in ("order", "logits", "pooled", "features", "boxes")}  # fmt: skip
+    return Seen(slice=np.concatenate([p.slice + s for p, s in zip(parts, starts, strict=True)]), **joined)
+
+
+def learn_clusters(features: np.ndarray, count: int | None, seed: int) -> tuple[LesionClusters, KChoice | None, int]:
+    """The lesion clusters, the figures by which their number can be judged, and the number that was asked for.
+
+    ``count`` None takes the elbow's. There are never more clusters than different lesions: fewer lesions give
+    fewer clusters. ``features`` (m, K) must not be empty.
+    """
+    sample = features[np.linspace(0, len(features) - 1, min(len(features), _ELBOW_LESIONS)).astype(int)]
+    choice = choose_k(sample, k_max=_ELBOW_K, n_init=4, n_bootstraps=_ELBOW_BOOTSTRAPS, random_state=seed)
+    wanted = count or choice.k
+    for k in range(min(wanted, len(features)), 0, -1):
+        try:
+            return LesionClusters(k, random_state=seed).fit(features), choice, wanted
+        except ValueError:  # fewer different lesions than clusters
+            continue
+    raise ValueError("There is no lesion to learn clusters from.")
+
+
+def _lung_cells(picture: Prepared, grid: tuple[int, int], margin: float) -> np.ndarray:
+    """Which cells (h, w) of the heatmap show some lung: heat counts there only, as in an analysis."""
+    if not picture.found:
+        return np.ones(tuple(grid), bool)
+    lungs = replace(picture, greys=picture.lungs.astype(np.uint8) * 255)
+    fine = view(lungs, 8 * max(grid), margin, None, None)
+    return fine.reshape(grid[0], 8, grid[1], 8).max((1, 3)) > 127
+
+
+def _shares(regions: Regions) -> list[tuple[float, ...]]:
+    rows, columns = regions.labels.shape
+    return [tuple(edge / length for edge, length in zip(region.box, (rows, columns) * 2, strict=True))
+            for region in regions]  # fmt: skip

@@ -1,206 +1,211 @@
-"""Training of FeCNN (section 4.2): one configuration, one loop, a checkpoint an epoch from which all resumes."""
+"""The training itself: epochs, omega, running average, checkpoints from which all resumes (section 4.2)."""
 
 from __future__ import annotations
 
 import copy
-import json
 import math
-import os
 import time
-from collections import Counter
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from LesionAnalysisLib.backbones import load_imagenet
+from LesionAnalysisLib.devices import choose_precision
 from LesionAnalysisLib.fecnn import EnsembleFusion, FeCNN
+from LesionAnalysisLib.saliency import log_odds
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
 
-from .augmentation import Augmentation, view
-from .dataset import TRAIN, VALIDATION, PictureStore, Sample
+from .checkpoint import changed_settings, load_checkpoint, save_checkpoint, write_json
+from .config import Phase, TrainingConfig
+from .dataset import TRAIN, VALIDATION, Prepared, Sample
+from .distributed import Team
 from .evaluation import auc
+from .views import Views, draw_order, loader, plain_batches, share_of_batches
+
+Progress = Callable[[float, str], None]
+_EVALUATION_BATCH = 16
+_FINITE_STEPS = 50  # so many steps in a row without finite gradients are no accident
+CHECKPOINT = "checkpoint.pt"
 
 
-@dataclass(frozen=True)
-class Phase:
-    """Some epochs at one picture size."""
+class _Supervised(nn.Module):
+    """A network that gives its levels' scores (N, levels, rho) beside its logits; None without fusion.
 
-    size: int
-    epochs: int
-    batch: int
-    rate: float = 1.0  # factor on the learning rates; each phase has its own warm-up and cosine
-
-
-@dataclass(frozen=True)
-class TrainingConfig:
-    """Every setting of a training run; saved with the model."""
-
-    classes: tuple[str, ...] = ("NonCOVID", "COVID")
-    backbone: str = "resnet50"
-    imagenet: str | None = None  # path of the backbone's start weights
-    fpn: bool = True
-    fusion: bool = True
-    dropout: float = 0.5
-    phases: tuple[Phase, ...] = (Phase(256, 9, 16), Phase(512, 1, 8, 0.3))
-    samples_per_epoch: int | None = 2240  # None: every training slice once
-    source_power: float = 0.4  # a source of n slices is drawn n**power times as often; 1 leaves the data as it is
-    learning_rate: float = 1e-4
-    head_learning_rate: float = 5e-4
-    warm_up: float = 0.05  # share of a phase's steps
-    schedule: str = "cosine"  # or "constant"
-    weight_decay: float = 0.02
-    label_smoothing: float = 0.05
-    freeze_early: bool = True  # edges and textures before C3's block stay ImageNet's: a third of the time saved
-    average: float = 0.995  # decay of the running average of the weights; 0 switches it off
-    omega_samples: int | None = 400  # training slices on which equation 2 is computed; None: all
-    omega_frozen_epochs: int = 5
-    margin: float = 0.03
-    augmentation: Augmentation = field(default_factory=Augmentation)
-    workers: int = 1
-    seed: int = 0
-
-    @classmethod
-    def paper(cls) -> TrainingConfig:
-        """Section 4.2 to the letter: Adam at a constant 1e-5, batch 10, 50 epochs at 512, every slice once."""
-        return cls(
-            phases=(Phase(512, 50, 10),), samples_per_epoch=None, source_power=1.0, learning_rate=1e-5,
-            head_learning_rate=1e-5, warm_up=0.0, schedule="constant", weight_decay=0.0, label_smoothing=0.0,
-            freeze_early=False, average=0.0, omega_samples=None, margin=0.0, augmentation=Augmentation.paper(),
-        )  # fmt: skip
-
-    def plan(self) -> list[Phase]:
-        """The phase of every epoch."""
-        return [phase for phase in self.phases for _ in range(phase.epochs)]
-
-
-class Views(Dataset):
-    """Pictures of some samples as tensors (1, size, size) in 0..1 with their labels.
-
-    ``order`` holds one sample index an item; with ``seed`` each item has its own random stream, so that
-    an epoch can be repeated exactly whatever worker makes it.
+    Equation 1's scores learn as votes of their own. Left to the fusion alone, the shallow levels may learn all that an
+    easy task needs; then C5 has no gradient, and Grad++ shows nothing.
     """
 
-    def __init__(self, store: PictureStore, samples: list[Sample], order: np.ndarray, size: int, margin: float,
-                 augmentation: Augmentation | None = None, seed: tuple[int, int] | None = None,
-                 masked: bool = False) -> None:  # fmt: skip
-        self.store, self.samples, self.order = store, samples, order
-        self.size, self.margin, self.augmentation, self.seed, self.masked = size, margin, augmentation, seed, masked
+    def __init__(self, network: FeCNN) -> None:
+        super().__init__()
+        self.network = network
 
-    def __len__(self) -> int:
-        return len(self.order)
-
-    def __getitem__(self, i: int) -> tuple[Tensor, int]:
-        index = int(self.order[i])
-        rng = None if self.seed is None else np.random.default_rng((*self.seed, i))
-        picture = view(self.store[index], self.size, self.margin, self.augmentation, rng, self.masked)
-        return torch.tensor(picture)[None].float() / 255.0, self.samples[index].label
-
-
-def draw_order(samples: list[Sample], config: TrainingConfig, epoch: int) -> np.ndarray:
-    """Indices of the training slices of one epoch: classes equally often, sources by ``source_power``."""
-    rng = np.random.default_rng((config.seed, epoch))
-    train = np.array([i for i, s in enumerate(samples) if s.split == TRAIN])
-    if config.samples_per_epoch is None:
-        return rng.permutation(train)
-    groups = Counter((samples[i].label, samples[i].source) for i in train)
-    raw = {g: n**config.source_power for g, n in groups.items()}
-    totals = Counter()
-    for (label, _), weight in raw.items():
-        totals[label] += weight
-    weights = np.array([
-        raw[g] / totals[g[0]] / groups[g] for g in ((samples[i].label, samples[i].source) for i in train)
-    ])  # fmt: skip
-    return rng.choice(train, config.samples_per_epoch, p=weights / weights.sum())
+    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor | None]:
+        head, maps = self.network.head, self.network.backbone(pictures)
+        if not isinstance(getattr(head, "fusion", None), EnsembleFusion):
+            return head(*maps), None
+        scores = head.fusion.scores(head.pooled(*maps))
+        return head.fusion.decide(scores), scores
 
 
 class Trainer:
-    """Trains one FeCNN on prepared samples, writing ``checkpoint.pt`` and ``history.json`` into ``folder``."""
+    """Trains one FeCNN on prepared slices; ``folder`` takes ``checkpoint.pt`` and ``history.json``.
 
-    def __init__(self, samples: list[Sample], store: PictureStore, config: TrainingConfig, folder: str | Path,
-                 device: str = "cpu", log: Callable[[str], None] = print) -> None:  # fmt: skip
-        self.samples, self.store, self.config, self.device, self.log = samples, store, config, device, log
-        self.folder = Path(folder)
-        self.folder.mkdir(parents=True, exist_ok=True)
+    Args:
+        samples: all slices with their splits; ``pictures`` holds them prepared, in the same order.
+        classes: how many there are; ``positive`` is the index of the disease.
+        imagenet: start weights of the backbone, None to start from scratch.
+        team: of the processes that train together.
+        log: takes one line for people now and then; ``progress`` the share done and what is being done, about
+            once a second, and may raise to stop the run, which then resumes at the last whole epoch.
+
+    Raises:
+        ValueError: a batch is larger than the training data or does not divide among the processes.
+    """
+
+    def __init__(self, samples: Sequence[Sample], pictures: Sequence[Prepared], classes: int, positive: int,
+                 config: TrainingConfig, folder: str | Path, team: Team, imagenet: str | Path | None = None,
+                 log: Callable[[str], None] = print, progress: Progress = lambda *_: None) -> None:  # fmt: skip
+        self.samples, self.pictures, self.positive, self.config = samples, pictures, positive, config
+        self.folder, self.team, self.device = Path(folder), team, team.device
+        self.log, self.progress = (log, progress) if team.leader else (lambda _: None, lambda *_: None)
+        self.dtype = choose_precision(config.precision, self.device)
+        self.workers = automatic_workers(self.device) if config.workers is None else config.workers
+        self._check_batches()
+        self.pretrained = imagenet is not None
         torch.manual_seed(config.seed)
-        network = FeCNN(config.backbone, len(config.classes), config.fpn, config.fusion, dropout=config.dropout)
-        if config.imagenet:
-            load_imagenet(network.backbone_maps, config.imagenet)
+        network = FeCNN(config.backbone, classes, config.fpn, config.fusion, dropout=config.dropout)
+        if self.pretrained:
+            load_imagenet(network.backbone_maps, str(imagenet))
         maps = network.backbone_maps
-        self.frozen = [maps.get_submodule(name) for name in maps.early] if config.freeze_early else []
+        # without ImageNet's, there are no edges and textures to keep
+        early = maps.early if config.freeze_early and self.pretrained else ()
+        self.frozen = [maps.get_submodule(name) for name in early]
         for module in self.frozen:
             module.requires_grad_(False)
-        self.network = network.to(device, memory_format=torch.channels_last)
-        self.averaged = copy.deepcopy(self.network).eval().requires_grad_(False)
-        self.optimizer = torch.optim.AdamW(
-            [
-                {"params": list(network.backbone_maps.parameters()), "peak": config.learning_rate},
-                {"params": list(network.head.parameters()), "peak": config.head_learning_rate},
-            ],
-            lr=config.learning_rate, weight_decay=config.weight_decay,
-        )  # fmt: skip
+        self.averaged = copy.deepcopy(network).to(self.device, memory_format=torch.channels_last)
+        self.averaged.eval().requires_grad_(False)
+        self.network = network.to(self.device, memory_format=torch.channels_last)
+        self.trained = team.wrap(_Supervised(self.network))
+        self.optimizer = self._optimizer()
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.dtype is torch.float16)
         self.plan = config.plan()
         self.epoch, self.history = 0, []
+        self.best: dict[str, Tensor] | None = None
+        self.best_figures: tuple[float, float] | None = None
+        self.best_epoch = 0
+
+    def _check_batches(self) -> None:
+        count = sum(s.split == TRAIN for s in self.samples)
+        if self.config.balance and self.config.samples_per_epoch:
+            count = self.config.samples_per_epoch
+        for phase in self.config.phases:
+            if phase.batch > count:
+                raise ValueError(f"A batch of {phase.batch} is larger than the {count} slices of an epoch: give a "
+                                 f"batch of at most {count}.")  # fmt: skip
+            if phase.batch % self.team.size or phase.batch // self.team.size < 2:
+                raise ValueError(f"A batch of {phase.batch} does not divide among {self.team.size} processes with at "
+                                 "least two slices each: choose another batch.")  # fmt: skip
+
+    def _optimizer(self) -> torch.optim.Optimizer:
+        c, network = self.config, self.network
+        slow = c.learning_rate
+        if c.recipe == "improved" and not self.pretrained:  # nothing to preserve
+            slow = max(slow, c.head_learning_rate)
+        groups = [{"params": [p for p in network.backbone_maps.parameters() if p.requires_grad], "peak": slow},
+                  {"params": list(network.head.parameters()), "peak": c.head_learning_rate}]  # fmt: skip
+        return torch.optim.AdamW(groups, lr=c.learning_rate, weight_decay=c.weight_decay)
 
     # -- the loop ---------------------------------------------------------------------------------
 
-    def run(self, resume: bool = True) -> FeCNN:
-        """Train to the end of the plan and return the averaged network."""
-        if resume and (self.folder / "checkpoint.pt").exists():
+    def run(self) -> FeCNN:
+        """Train from where the folder's checkpoint stands (or the start) to the end; the network in float32."""
+        if (self.folder / CHECKPOINT).exists():
             self._restore()
         while self.epoch < len(self.plan):
-            self._train_epoch(self.plan[self.epoch])
-            self.epoch += 1
+            self._train_epoch()
+            self._validate()
+            self.epoch = self._next_epoch()
             self._checkpoint()
+        if self.best is not None:
+            self.averaged.load_state_dict(self.best)
         return self.averaged
 
-    def _train_epoch(self, phase: Phase) -> None:
-        config, began = self.config, time.time()
+    def _phase(self, epoch: int) -> tuple[int, int, Phase]:
+        """Index of the phase of an epoch, the epoch at which it starts, and the phase."""
+        start = 0
+        for index, phase in enumerate(self.config.phases):
+            if epoch < start + phase.epochs:
+                return index, start, phase
+            start += phase.epochs
+        raise IndexError(epoch)
+
+    def _train_epoch(self) -> None:
+        config, began = self.config, time.monotonic()
+        _, _, phase = self._phase(self.epoch)
         torch.manual_seed(config.seed * 1000 + self.epoch)  # dropout repeats after a resume
         order = draw_order(self.samples, config, self.epoch)
-        views = Views(self.store, self.samples, order, phase.size, config.margin, config.augmentation,
-                      (config.seed, self.epoch))  # fmt: skip
-        loader = DataLoader(views, phase.batch, num_workers=config.workers, drop_last=True)
-        self.network.train()
+        views = Views(self.pictures, self.samples, order, phase.size, config, (config.seed, self.epoch))
+        batches = share_of_batches(len(order), phase.batch, self.team.rank, self.team.size)
+        self.trained.train()
         for module in self.frozen:
             module.eval()
-        losses = []
-        for step, (pictures, labels) in enumerate(loader):
-            self._set_rate(phase, step / len(loader))
-            losses.append(self._step(pictures, labels))
-            if step % 25 == 24:
-                pace = (time.time() - began) / ((step + 1) * phase.batch)
-                self.log(f"epoch {self.epoch + 1}/{len(self.plan)} step {step + 1}/{len(loader)} "
-                         f"loss {np.mean(losses[-25:]):.4f} {pace:.3f} s a slice")  # fmt: skip
+        losses, refused = [], 0
+        for step, (pictures, labels) in enumerate(loader(views, batches, self.workers, self.device.type == "cuda")):
+            self._set_rate(step / len(batches))
+            loss, finite = self._step(pictures, labels)
+            losses.append(loss)
+            refused = 0 if finite else refused + 1
+            if refused >= _FINITE_STEPS:
+                raise RuntimeError("The training diverged: its gradients are no numbers. Lower the learning rate.")
+            self._report(step + 1, len(batches), phase)
+        self.history.append({
+            "epoch": self.epoch + 1, "size": phase.size, "rate": self.optimizer.param_groups[0]["lr"],
+            "loss": self.team.mean(float(torch.stack(losses).mean())), "seconds": round(time.monotonic() - began, 2),
+            "slices": len(batches) * phase.batch,
+        })  # fmt: skip
         self._update_omega(phase)
-        figures = self._validate(phase)
-        self.history.append(
-            {"epoch": self.epoch + 1, "size": phase.size, "loss": float(np.mean(losses)),
-             "seconds": round(time.time() - began, 1), **figures}
-        )  # fmt: skip
-        self.log(json.dumps(self.history[-1]))
 
-    def _step(self, pictures: Tensor, labels: Tensor) -> float:
-        pictures = pictures.to(self.device, memory_format=torch.channels_last)
-        with torch.autocast(torch.device(self.device).type, torch.bfloat16):
-            logits = self.network(pictures)
-        loss = F.cross_entropy(logits.float(), labels.to(self.device), label_smoothing=self.config.label_smoothing)
+    def _step(self, pictures: Tensor, labels: Tensor) -> tuple[Tensor, bool]:
+        """One step of the optimizer; the loss (not waited for) and whether its gradients were finite."""
+        loss = self._loss(pictures, labels)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        if torch.isfinite(nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)):
-            self.optimizer.step()
+        self.scaler.scale(loss).backward()
+        self.scaler.unscale_(self.optimizer)
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
+        finite = bool(torch.isfinite(norm))
+        if finite or self.scaler.is_enabled():  # a scaler leaves such a step out by itself, and lowers its scale
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+        if finite:
             self._average()
-        else:
-            self.log("a batch with gradients that are no numbers was left out")
-        return float(loss.detach())
+        return loss.detach(), finite
 
-    def _set_rate(self, phase: Phase, share: float) -> None:
+    def _loss(self, pictures: Tensor, labels: Tensor) -> Tensor:
+        with self._autocast():
+            logits, scores = self.trained(self._input(pictures))
+        labels, smoothing = labels.to(self.device, non_blocking=True), self.config.label_smoothing
+        loss = F.cross_entropy(logits.float(), labels, label_smoothing=smoothing)
+        if self.config.level_loss and scores is not None:
+            each = scores.float().flatten(0, 1), labels.repeat_interleave(scores.shape[1])
+            loss = loss + self.config.level_loss * F.cross_entropy(*each, label_smoothing=smoothing)
+        return loss
+
+    def _input(self, pictures: Tensor) -> Tensor:
+        pictures = pictures.to(self.device, non_blocking=True).float() / 255.0
+        return pictures.contiguous(memory_format=torch.channels_last)
+
+    def _autocast(self) -> torch.autocast:
+        wide = self.dtype is torch.float32
+        return torch.autocast(self.device.type, None if wide else self.dtype, enabled=not wide)
+
+    def _set_rate(self, share: float) -> None:
         """Warm-up, then half a cosine down to a hundredth, over the phase; ``share`` of this epoch is done."""
         c = self.config
-        done = (self.epoch - self.plan.index(phase) + share) / phase.epochs
+        _, start, phase = self._phase(self.epoch)
+        done = (self.epoch - start + share) / phase.epochs
         rise = min(1.0, done / c.warm_up + 0.01) if c.warm_up else 1.0
         fall = 1.0 if c.schedule == "constant" else 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done))
         for group in self.optimizer.param_groups:
@@ -208,89 +213,136 @@ class Trainer:
 
     @torch.no_grad()
     def _average(self) -> None:
-        steps = next(float(state["step"]) for state in self.optimizer.state.values())
+        states = self.optimizer.state.values()
+        steps = float(next(iter(states))["step"]) if states else 0.0
         # young weights change fast, and batch statistics that lag behind them would ruin the average
         decay = min(self.config.average, (1 + steps) / (10 + steps))
+        means, values = [], []
         for mean, now in zip(self.averaged.state_dict().values(), self.network.state_dict().values(), strict=True):
-            if self.config.average and mean.is_floating_point():
-                mean.lerp_(now, 1 - decay)
+            if decay and mean.is_floating_point():
+                means.append(mean)
+                values.append(now)
             else:
                 mean.copy_(now)
+        if means:
+            torch._foreach_lerp_(means, values, 1 - decay)
+
+    def _report(self, step: int, steps: int, phase: Phase) -> None:
+        costs = [p.size**2 for p in self.plan]
+        share = (sum(costs[: self.epoch]) + costs[self.epoch] * step / steps) / sum(costs)
+        self.progress(share, f"Epoch {self.epoch + 1} of {len(self.plan)}, {phase.size} px, batch {step} of {steps}")
 
     # -- end of an epoch --------------------------------------------------------------------------
 
     def _update_omega(self, phase: Phase) -> None:
         """Equation 2 on training slices, in evaluation mode, without augmentation, from the scores before ReLU."""
-        fusion = getattr(self.network.head, "fusion", None)
-        if not isinstance(fusion, EnsembleFusion) or len(self.plan) - self.epoch <= self.config.omega_frozen_epochs:
+        fusion = getattr(self.averaged.head, "fusion", None)
+        # a short run would never learn omega if its last five epochs left it alone
+        frozen = min(self.config.omega_frozen_epochs, len(self.plan) // 2)
+        early = self.epoch + 1 <= self.config.omega_start * len(self.plan)
+        if not isinstance(fusion, EnsembleFusion) or early or len(self.plan) - self.epoch <= frozen:
             return
-        order = draw_order(self.samples, replace(self.config, seed=self.config.seed + 1), self.epoch)
-        order = order[: self.config.omega_samples]
-        network = self.averaged
-        scores, labels = self._forward(network, order, phase.size, lambda *c: network.head.fusion.scores(
-            network.head.pooled(*c)))  # fmt: skip
+        train = [i for i, s in enumerate(self.samples) if s.split == TRAIN]
+        order = np.random.default_rng((self.config.seed, 1, self.epoch)).permutation(train)
+        if self.config.balance:
+            settings = replace(self.config, seed=self.config.seed + 1)
+            order = draw_order(self.samples, settings, self.epoch)
+        head = self.averaged.head
+        scores, labels = self.forward(order[: self.config.omega_samples], phase.size,
+                                      lambda *maps: head.fusion.scores(head.pooled(*maps)))  # fmt: skip
         errors = (scores.argmax(-1) != labels[:, None]).float().mean(0)
-        fusion.update_omega(errors)
-        network.head.fusion.omega.copy_(fusion.omega)
-        self.log("omega " + " ".join(f"{w:.2f}" for w in fusion.omega.tolist()))
+        for owner in (fusion, self.network.head.fusion):
+            owner.update_omega(errors.to(self.device))
+            if self.config.omega_floor:
+                # equation 2 gives near 0 to levels that err as often as chance: what hardly counts hardly learns,
+                # and with small omegas the whole network learns slowly
+                owner.omega.div_(owner.omega.max()).clamp_(min=self.config.omega_floor)
+        self.history[-1]["omega"] = [round(w, 4) for w in fusion.omega.tolist()]
 
     @torch.inference_mode()
-    def _forward(self, network: FeCNN, order: np.ndarray, size: int, head: Callable, masked: bool = False) -> tuple:
-        """``head(C3, C4, C5)`` of plain views and their labels, as float32 on the CPU."""
-        views = Views(self.store, self.samples, order, size, self.config.margin, masked=masked)
-        network.eval()
-        outputs, labels = [], []
-        for pictures, batch_labels in DataLoader(views, 16, num_workers=self.config.workers):
-            pictures = pictures.to(self.device, memory_format=torch.channels_last)
-            with torch.autocast(torch.device(self.device).type, torch.bfloat16):
-                outputs.append(head(*network.backbone(pictures)).float().cpu())
-            labels.append(batch_labels)
-        return torch.cat(outputs), torch.cat(labels)
+    def forward(self, order: np.ndarray, size: int, head: Callable[..., Tensor] | None = None,
+                masked: bool | None = None) -> tuple[Tensor, Tensor]:  # fmt: skip
+        """``head(C3, C4, C5)`` of the averaged network on plain views, and their labels; float32 on the CPU.
 
-    def predict(self, split: str, size: int, masked: bool = False) -> tuple[np.ndarray, Tensor, Tensor]:
-        """Indices of the samples of ``split``, their logits (n, C) by the averaged network, their labels (n,)."""
-        order = np.array([i for i, s in enumerate(self.samples) if s.split == split])
-        logits, labels = self._forward(self.averaged, order, size, self.averaged.head, masked)
-        return order, logits, labels
+        ``head`` None gives the logits (n, C). All processes of the team take part.
+        """
+        network, part = self.averaged, order[self.team.rank :: self.team.size]
+        head = head or network.head
+        views = Views(self.pictures, self.samples, part, size, self.config, masked=masked)
+        outputs: list[Tensor] = []
+        for pictures, _ in loader(views, plain_batches(len(part), _EVALUATION_BATCH), self.workers):
+            with self._autocast():
+                outputs += head(*network.backbone(self._input(pictures))).float().cpu()
+        outputs = self.team.gather(outputs)
+        return torch.stack(outputs), torch.tensor([self.samples[i].label for i in order])
 
-    def _validate(self, phase: Phase) -> dict:
-        if not any(s.split == VALIDATION for s in self.samples):
-            return {}
-        order, logits, labels = self.predict(VALIDATION, phase.size)
-        figures = {"val_loss": float(F.cross_entropy(logits, labels)),
-                   "val_accuracy": float((logits.argmax(1) == labels).float().mean())}  # fmt: skip
-        if logits.shape[1] == 2:
-            score = (logits[:, 1] - logits[:, 0]).numpy()
-            sources = np.array([self.samples[i].source for i in order])
-            truth = labels.numpy()
-            figures["val_auc"] = auc(truth, score)
-            for source in sorted(set(sources)):
-                here = sources == source
-                if len(set(truth[here])) == 2:
-                    figures[f"val_auc {source}"] = auc(truth[here], score[here])
-                else:
-                    figures[f"val_accuracy {source}"] = float(np.mean((score[here] > 0) == truth[here]))
-        return {k: round(v, 4) for k, v in figures.items()}
+    def _validate(self) -> None:
+        order = np.array([i for i, s in enumerate(self.samples) if s.split == VALIDATION])
+        logits, labels = self.forward(order, self._phase(self.epoch)[2].size)
+        truth = (labels == self.positive).numpy()
+        row = self.history[-1]
+        row["val_loss"] = float(F.cross_entropy(logits, labels))
+        row["val_accuracy"] = float((logits.argmax(1) == labels).float().mean())
+        row["val_auc"] = auc(truth, log_odds(logits, self.positive).numpy())
+        if not math.isfinite(row["val_loss"]):
+            raise RuntimeError("The training diverged: the validation loss is no number. Lower the learning rate.")
+        pace = row["seconds"] / row["slices"]
+        self.log(f"Epoch {row['epoch']} of {len(self.plan)}, {row['size']} px, {pace:.3f} s a slice: "
+                 f"loss {row['loss']:.3f}, validation loss {row['val_loss']:.3f}, "
+                 f"accuracy {row['val_accuracy']:.3f}, AUC {row['val_auc']:.3f}"
+                 + (f", omega {' '.join(f'{w:.2f}' for w in row['omega'])}" if "omega" in row else ""))  # fmt: skip
+        self._keep_best(row)
+
+    def _keep_best(self, row: dict) -> None:
+        figures = (round(row["val_auc"], 4), -row["val_loss"])  # equal AUC: the surer network
+        if self.config.keep_best and (self.best_figures is None or figures > self.best_figures):
+            self.best_figures, self.best_epoch = figures, self.epoch
+            self.best = {name: value.clone() for name, value in self.averaged.state_dict().items()}
+
+    def _next_epoch(self) -> int:
+        """The epoch to go on with: the next, or the next phase's first where this phase gains nothing more."""
+        index, start, phase = self._phase(self.epoch)
+        patience = self.config.patience
+        waited = self.epoch - max(self.best_epoch, start)
+        following = self.epoch + 1
+        if self.config.keep_best and patience and waited >= patience and following < start + phase.epochs:
+            self.log(f"No better validation AUC for {patience} epochs: the phase of {phase.size} px ends.")
+            following = start + phase.epochs
+        if following == start + phase.epochs and index + 1 < len(self.config.phases):
+            self.best, self.best_figures = None, None  # the last phase, at the size of use, decides
+        return following
 
     # -- checkpoints ------------------------------------------------------------------------------
 
     def _checkpoint(self) -> None:
-        state = {
-            "epoch": self.epoch, "network": self.network.state_dict(), "averaged": self.averaged.state_dict(),
-            "optimizer": self.optimizer.state_dict(), "history": json.dumps(self.history),
-            "config": json.dumps(asdict(self.config)),
-        }  # fmt: skip
-        unfinished = self.folder / "checkpoint.tmp"
-        torch.save(state, unfinished)
-        os.replace(unfinished, self.folder / "checkpoint.pt")
-        (self.folder / "history.json").write_text(json.dumps(self.history, indent=1))
+        if self.team.leader:
+            tensors = {"network": self.network.state_dict(), "averaged": self.averaged.state_dict(),
+                       "optimizer": self.optimizer.state_dict(), "scaler": self.scaler.state_dict(),
+                       "best": self.best}  # fmt: skip
+            facts = {"epoch": self.epoch, "history": self.history, "best_figures": self.best_figures,
+                     "best_epoch": self.best_epoch, "config": self.config.to_dict()}  # fmt: skip
+            save_checkpoint(self.folder / CHECKPOINT, tensors, facts)
+            write_json(self.folder / "history.json", self.history)
 
     def _restore(self) -> None:
-        state = torch.load(self.folder / "checkpoint.pt", map_location=self.device, weights_only=True)
-        if json.loads(state["config"]) != json.loads(json.dumps(asdict(self.config))):
-            raise ValueError(f"{self.folder} holds a run with other settings: choose another folder or remove it.")
+        state, facts = load_checkpoint(self.folder / CHECKPOINT, self.device)
+        changed = changed_settings(facts["config"], self.config.to_dict())
+        if changed:
+            raise ValueError(f"The unfinished run in {self.folder} has another setting of {', '.join(changed)}: resume "
+                             "it with its own settings, or start anew.")  # fmt: skip
         self.network.load_state_dict(state["network"])
         self.averaged.load_state_dict(state["averaged"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.epoch, self.history = state["epoch"], json.loads(state["history"])
-        self.log(f"resumed after epoch {self.epoch}")
+        self.scaler.load_state_dict(state["scaler"])
+        self.best, self.best_epoch = state["best"], facts["best_epoch"]
+        self.best_figures = None if facts["best_figures"] is None else tuple(facts["best_figures"])
+        self.epoch, self.history = facts["epoch"], facts["history"]
+        self.log(f"Resumed after epoch {self.history[-1]['epoch']}.")
+
+
+def automatic_workers(device: torch.device) -> int:
+    """Processes that make views while the network works: none where they would take the network's own cores."""
+    import os
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return 0 if device.type == "cpu" else max(1, min(8, cores - 1))

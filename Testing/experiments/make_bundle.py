@@ -28,7 +28,7 @@ from LesionAnalysisLib.model import ModelBundle
 from LesionAnalysisLib.study import input_statistics
 from LesionAnalysisLib.volume import read_ct
 from LesionAnalysisTrainingLib.calibration import fit_temperature
-from LesionAnalysisTrainingLib.dataset import TEST, TRAIN, VALIDATION, PictureStore, describe, read_manifest
+from LesionAnalysisTrainingLib.dataset import TEST, TRAIN, VALIDATION, PictureStore, describe, read_layout
 from LesionAnalysisTrainingLib.evaluation import accuracy, auc, average_precision, bootstrap
 from LesionAnalysisTrainingLib.lesion_space import look
 from train_bundled import CLASSES, ROOT, collect
@@ -75,9 +75,9 @@ def figures(samples: list, order: np.ndarray, probability: np.ndarray) -> list[d
 
 def false_alarms(data: Path, network: FeCNN, work: Path, temperature: float) -> dict:
     """Share of positive slices among the emphysema set, which took no part in training."""
-    samples = [replace(s, split=TEST) for s in read_manifest(data / "slices" / "manifest.csv", CLASSES)
+    samples = [replace(s, split=TEST) for s in read_layout([data / "slices"], CLASSES[-1]).samples
                if s.source == "emphysema"]  # fmt: skip
-    store = PictureStore(samples, work / "pictures")
+    store = PictureStore(samples, work / "pictures", Preprocessing(margin=MARGIN, size=SIZE))
     seen = look(network, samples, store, np.arange(len(samples)), SIZE, MARGIN)
     normal = np.array(["normal" in Path(s.path).name or "normal" in s.patient for s in samples])
     positive = sigmoid(seen["log_odds"] / temperature) >= 0.5
@@ -119,7 +119,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True)
     args = parser.parse_args()
     samples = collect(args.data)
-    store = PictureStore(samples, args.work / "pictures")
+    store = PictureStore(samples, args.work / "pictures", Preprocessing(margin=MARGIN, size=SIZE))
     network, training, history = load_network(args.work)
 
     validation = np.array([i for i, s in enumerate(samples) if s.split == VALIDATION])
@@ -128,7 +128,7 @@ def main() -> None:
     sources = np.array([samples[i].source for i in validation])
     weights = np.array([1 / np.sum(sources == s) for s in sources])  # each source counts alike
     both = np.concatenate([held_out["log_odds"], masked["log_odds"]])  # pictures and volumes share it
-    temperature = fit_temperature(both, np.tile(truth, 2), np.tile(weights, 2))
+    temperature = fit_temperature(np.stack([np.zeros(len(both)), both], 1), np.tile(truth, 2), np.tile(weights, 2))
     # every positive slice for the clusters, and as many negatives as the input statistics need
     train = np.array([i for i, s in enumerate(samples) if s.split == TRAIN and s.label == 1])
     negatives = np.array([i for i, s in enumerate(samples) if s.split == TRAIN and s.label == 0])

@@ -17,16 +17,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "LesionAnalysis"), str(ROOT / "LesionAnalysisTraining")]
 
-from LesionAnalysisTrainingLib.dataset import (
-    TRAIN,
-    VALIDATION,
-    PictureStore,
-    Sample,
-    describe,
-    read_manifest,
-)  # fmt: skip
+from LesionAnalysisLib.devices import choose_device
+from LesionAnalysisTrainingLib.config import Phase, TrainingConfig
+from LesionAnalysisTrainingLib.dataset import TRAIN, VALIDATION, PictureStore, Sample, describe, read_layout
+from LesionAnalysisTrainingLib.distributed import Team
 from LesionAnalysisTrainingLib.splits import split_by_patient
-from LesionAnalysisTrainingLib.trainer import Phase, Trainer, TrainingConfig
+from LesionAnalysisTrainingLib.trainer import Trainer
 
 CLASSES = ("NonCOVID", "COVID")
 LEFT_OUT = {"emphysema"}  # a test of false alarms
@@ -48,8 +44,9 @@ def radiopaedia(folder: Path) -> list[Sample]:
 
 def collect(data: Path) -> list[Sample]:
     """All samples of the bundled model, with patients on one side of the split."""
-    samples = [s for s in read_manifest(data / "slices" / "manifest.csv", CLASSES) if s.source not in LEFT_OUT]
-    return split_by_patient(samples + radiopaedia(data / "lesion-masks" / "radiopaedia"))
+    samples = [s for s in read_layout([data / "slices"], CLASSES[-1]).samples if s.source not in LEFT_OUT]
+    samples += radiopaedia(data / "lesion-masks" / "radiopaedia")
+    return split_by_patient(samples, 0.1, classes=CLASSES)
 
 
 def main() -> None:
@@ -61,13 +58,15 @@ def main() -> None:
     args = parser.parse_args()
     samples = collect(args.data)
     print(describe(samples, CLASSES), flush=True)
-    store = PictureStore(samples, args.work / "pictures")
     weights = next((args.data / "weights").glob("resnet50*.pth"))
     config = replace(
-        TrainingConfig(classes=CLASSES, imagenet=str(weights)), samples_per_epoch=args.samples,
+        TrainingConfig(mixed_patients=True), samples_per_epoch=args.samples,
         phases=(Phase(256, args.epochs[0], 16), Phase(512, args.epochs[1], 8, 0.6)),
     )  # fmt: skip
-    Trainer(samples, store, config, args.work, log=lambda line: print(line, flush=True)).run()
+    store = PictureStore(samples, args.work / "pictures", config.preprocessing(), workers=2)
+    team = Team(choose_device(config.device))
+    Trainer(samples, store, len(CLASSES), 1, config, args.work, team, weights,
+            log=lambda line: print(line, flush=True)).run()  # fmt: skip
 
 
 if __name__ == "__main__":

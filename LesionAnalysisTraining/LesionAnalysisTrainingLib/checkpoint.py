@@ -1,0 +1,88 @@
+"""Files of an unfinished run: each is there as a whole or not at all, whenever the process is killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .config import MACHINE
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write ``content`` so that ``path`` holds the old or the new bytes, also after a loss of power."""
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with open(unfinished, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """``value`` as JSON in a file that is there as a whole."""
+    write_whole(path, json_bytes(value))
+
+
+def json_bytes(value: Any) -> bytes:
+    """``value`` as JSON; NaN and infinity become null."""
+    return (json.dumps(_finite(value), indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def save_checkpoint(path: Path, tensors: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
+    """One file from which everything resumes: state dictionaries, and plain facts as JSON."""
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with open(unfinished, "wb") as file:
+            torch.save({**tensors, "facts": json.dumps(facts)}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def load_checkpoint(path: Path, device: torch.device) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What ``save_checkpoint`` wrote, without unpickling anything but tensors and plain values.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
+    try:
+        state = torch.load(path, map_location=device, weights_only=True)
+        facts = json.loads(state.pop("facts"))
+    except (RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError) as error:
+        raise ValueError(f"The checkpoint {path} is damaged: remove {path.parent} and train anew.") from error
+    return state, facts
+
+
+def changed_settings(stored: Mapping[str, Any], own: Mapping[str, Any]) -> list[str]:
+    """Names of the settings in which two configurations differ, but for those of the machine."""
+    stored, own = (json.loads(json.dumps(settings)) for settings in (stored, own))
+    names = (set(stored) | set(own)) - set(MACHINE)
+    return sorted(name for name in names if stored.get(name) != own.get(name))
+
+
+def clean_up(folder: Path) -> None:
+    """Remove what a killed process left half-written."""
+    for name in ("checkpoint.pt", "history.json", "run.json"):
+        for leftover in folder.glob(f".{name}.*"):
+            leftover.unlink(missing_ok=True)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(k): _finite(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(v) for v in value]
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return None
+    return value

@@ -1,0 +1,186 @@
+"""Folders of slices -> samples with class and patient.
+
+A folder is a source of its own. It holds a ``manifest.csv``, or a folder for every class, in these a folder for every
+patient. Volumes may have their labels slice by slice in ``slice_labels.csv``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from LesionAnalysisLib.volume.dicom import is_dicom, read_header
+from LesionAnalysisLib.volume.files import printable
+from LesionAnalysisLib.volume.pictures import PICTURE_SUFFIXES
+
+from .checks import refuse_mixed_patients, refuse_same_names, refuse_torn_patients
+from .classes import NUMBERS, name_numbers, order_classes
+from .files import data_files, is_hidden, is_volume, listed
+from .samples import Sample
+from .tables import MANIFEST, SLICE_LABELS, Entry, read_manifest, read_slice_labels
+
+HOW = f"put the slices into a folder for every class, or list them in {MANIFEST}"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What folders hold. ``positive`` is the index of the disease, the last class; ``notes`` are for the user."""
+
+    classes: tuple[str, ...]
+    positive: int
+    samples: list[Sample]
+    notes: list[str]
+
+
+@dataclass
+class _Found:
+    """What one folder holds, before the classes have numbers."""
+
+    entries: list[Entry]
+    bare_folders: set[str] = field(default_factory=set)  # of volumes only that have slice labels
+    notes: list[str] = field(default_factory=list)
+
+
+def read_layout(
+    folders: Sequence[str | os.PathLike], disease: str | None = None, mixed_patients: bool = False
+) -> Layout:
+    """The samples of all ``folders``, none of which is decoded.
+
+    ``disease`` names the class whose lesions will be shown; None: the one that is called like COVID-19.
+    ``mixed_patients`` allows patients with slices in several classes.
+
+    Raises:
+        ValueError: something is missing, doubtful or contradicts itself, in one sentence with the names.
+    """
+    found = [_read_folder(folder, source) for folder, source in _sources(folders)]
+    entries = [entry for part in found for entry in part.entries]
+    notes = [note for part in found for note in part.notes]
+    bare = set().union(*(part.bare_folders for part in found))
+    by_number = {e.label for e in entries if e.by_slice and e.label in NUMBERS}
+    named = {e.label for e in entries if not (e.by_slice and e.label in NUMBERS)}
+    named, meaning = name_numbers(named, bare, by_number, disease)
+    classes = order_classes(named, disease)
+    entries = [replace(e, label=meaning.get(e.label, e.label)) if e.by_slice else e for e in entries]
+    refuse_torn_patients(entries)
+    if not mixed_patients:
+        refuse_mixed_patients(entries)
+    samples = [
+        Sample(str(e.path), classes.index(e.label), f"{e.source}/{e.patient}", e.source, e.split, e.slice,
+               e.patient_known)
+        for e in entries
+    ]  # fmt: skip
+    whole = [s for s in samples if s.slice is None and is_volume(s.path)]
+    return Layout(classes, len(classes) - 1, samples, notes + whole_volume_notes(whole, classes))
+
+
+def whole_volume_notes(samples: Sequence[Sample], classes: Sequence[str]) -> list[str]:
+    """What the user should know of files of several slices (``samples`` of them) that have one label."""
+    notes = []
+    for label, count in sorted(Counter(label for _, label in {(s.path, s.label) for s in samples}).items()):
+        name, volumes = classes[label], f"{count} volume{'s' if count > 1 else ''}"
+        if label == len(classes) - 1:
+            notes.append(f"{volumes} of the class {name} without slice labels: slices without lesions are taught as "
+                         f"{name} too, which {SLICE_LABELS} would avoid.")  # fmt: skip
+        else:
+            notes.append(f"{volumes} of the class {name} without slice labels: all of their slices count as {name}.")
+    return notes
+
+
+def _sources(folders: Sequence[str | os.PathLike]) -> list[tuple[Path, str]]:
+    """Every folder with the name of its source; folders of one name are told apart by a number."""
+    paths = [Path(os.path.abspath(folder)) for folder in folders]
+    missing = [path for path in paths if not path.is_dir()]
+    if not paths or missing:
+        raise ValueError(f"There is no folder {listed(missing)}: check the path." if missing
+                         else "No folder with slices is given.")  # fmt: skip
+    real = [path.resolve() for path in paths]
+    twice = [p for p, r in zip(paths, real, strict=True) if real.count(r) > 1 or set(r.parents) & set(real)]
+    if twice:
+        raise ValueError(f"The slices of {listed(twice)} are given twice: give each folder once, and none of its "
+                         "subfolders.")  # fmt: skip
+    counts, sources = Counter(), []
+    for path in paths:
+        counts[path.name] += 1
+        number = f" ({counts[path.name]})" if counts[path.name] > 1 else ""
+        sources.append((path, printable(path.name or "data") + number))
+    return sources
+
+
+def _read_folder(folder: Path, source: str) -> _Found:
+    files, others = data_files(folder)
+    labels = read_slice_labels(folder, [path for path in files if is_volume(path)])
+    if (folder / MANIFEST).is_file():
+        found, others = _Found(read_manifest(folder, source)), 0
+    else:
+        tables = (folder / SLICE_LABELS).is_file()
+        found, others = _read_class_folders(folder, source, files, labels), others - tables
+    found.entries = _with_slice_labels(folder, source, found.entries, labels)
+    if others > 0:
+        found.notes.append(f"Ignored in {source}: {others} other file{'s' if others > 1 else ''} without slices.")
+    if not found.entries:
+        raise ValueError(f"The folder {source} holds no labelled slices: {HOW}.")
+    return found
+
+
+def _read_class_folders(folder: Path, source: str, files: list[Path], labels: dict) -> _Found:
+    """Every file of the class folders as an entry, volumes with slice labels included."""
+    parts = {path: path.relative_to(folder).parts for path in files}
+    held: dict[str, list[Path]] = {}
+    for path in files:
+        held.setdefault(parts[path][0] if len(parts[path]) > 1 else "", []).append(path)
+    loose = [path for path in held.pop("", []) if path not in labels]
+    tops = sorted(e.name for e in os.scandir(folder) if e.is_dir() and not is_hidden(e.name))
+    bare = {top for top in held if all(path in labels for path in held[top])}
+    if not held and not labels:
+        raise ValueError(f"The folder {source} holds no slices in folders of their classes: {HOW}.")
+    empty = [top for top in tops if top not in held]
+    if empty:
+        raise ValueError(f"No slices lie in {listed(f'{source}/{top}' for top in empty)}: every folder is a class, so "
+                         "fill or remove it.")  # fmt: skip
+    entries = []
+    for top in sorted(set(held) - bare):
+        entries += [_entry(path, parts[path], source) for path in held[top]]
+    refuse_same_names(folder, entries)
+    found = _Found(entries, bare)
+    if loose:
+        found.notes.append(f"Ignored in {source}: what lies beside the folders of the classes "
+                           f"({listed(p.name for p in loose)}).")  # fmt: skip
+    unknown = sum(not e.patient_known for e in entries)
+    if unknown:
+        found.notes.append(f"{unknown} files in {source} lie directly in the folders of their classes: their patients "
+                           "are unknown, so each counts as a patient, and those that look alike as one.")  # fmt: skip
+    return found
+
+
+def _entry(path: Path, parts: tuple[str, ...], source: str) -> Entry:
+    """A file of a class folder: ``parts`` are class, patient and so on, or class and file."""
+    if len(parts) > 2:
+        return Entry(path, parts[0], parts[1], source)
+    patient = None if path.name.lower().endswith(PICTURE_SUFFIXES) or is_volume(path) else _dicom_patient(path)
+    return Entry(path, parts[0], patient or "/".join(parts), source, patient_known=patient is not None)
+
+
+def _dicom_patient(path: Path) -> str | None:
+    """A name that is the same for all files of a patient and tells nothing of who it is."""
+    header = read_header(path) if is_dicom(path) else None
+    identity = header.tags.get("0010|0020", "") if header else ""
+    return "id-" + hashlib.sha256(identity.encode("utf-8", "replace")).hexdigest()[:10] if identity else None
+
+
+def _with_slice_labels(folder: Path, source: str, entries: list[Entry], labels: dict) -> list[Entry]:
+    """Volumes with slice labels, wherever they lie, slice by slice in place of their own label."""
+    twice = sorted({e.path.relative_to(folder) for e in entries if e.slice is not None and e.path in labels})
+    if twice:
+        raise ValueError(f"Both {MANIFEST} and {SLICE_LABELS} label slices of {listed(twice)}: keep one of them.")
+    known = {e.path: e for e in entries}
+    kept = [e for e in entries if e.path not in labels]
+    for path, rows in labels.items():
+        parts = path.relative_to(folder).parts
+        whole = known.get(path) or Entry(path, "", parts[1] if len(parts) > 2 else "/".join(parts), source,
+                                         patient_known=len(parts) > 2)  # fmt: skip
+        kept += [replace(whole, slice=index, label=label, by_slice=True) for index, label in rows if label]
+    return kept

@@ -1,0 +1,99 @@
+"""The look of all figures: colors, axes, and how a figure becomes a file."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's colors, which readers with a color vision deficiency can tell apart.
+BLUE, ORANGE, GREEN, RED, PURPLE, SKY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9"
+SERIES = (BLUE, RED, GREEN, PURPLE, ORANGE, SKY)
+INK, SOFT, LINE, QUIET, PAPER = "#17202b", "#5a6675", "#dbe1e8", "#f1f4f7", "#ffffff"  # as the report's
+NIGHT = "#10151c"  # behind the clusters' colors, which are made for CTs
+TITLE, TEXT, SMALL = 11.5, 9.5, 8.5  # points
+DPI = 110
+
+
+def available() -> bool:
+    """Whether matplotlib is there."""
+    return importlib.util.find_spec("matplotlib") is not None
+
+
+def new_figure(width: float, height: float, layout: str | None = "constrained") -> Figure:
+    """An empty figure of that many inches, drawn by Agg. Raises ImportError without matplotlib."""
+    if not available():
+        raise ImportError("Figures need matplotlib: install it, or train without figures.")
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=DPI, facecolor=PAPER, layout=layout)
+    FigureCanvasAgg(figure)
+    if layout == "constrained":
+        figure.get_layout_engine().set(w_pad=0.09, h_pad=0.09)
+    return figure
+
+
+def save(figure: Figure, path: str | Path) -> Path:
+    """Write PNG, or SVG where the name ends so, and return the path. Raises ValueError for other endings."""
+    path = Path(path)
+    kind = path.suffix.lower().lstrip(".")
+    if kind not in ("png", "svg"):
+        raise ValueError(f"Figures are written as .png or .svg, not as {path.name}.")
+    unnamed = {"png": {"Software": None}, "svg": {"Date": None}}[kind]  # the same figure gives the same file
+    figure.savefig(path, format=kind, dpi=DPI, facecolor=figure.get_facecolor(), metadata=unnamed)
+    return path
+
+
+def save_sentence(path: str | Path, title: str, sentence: str) -> Path:
+    """A small figure that says why there is nothing to draw."""
+    figure = new_figure(6.4, 1.9, layout=None)
+    figure.text(0.5, 0.68, title, ha="center", va="center", fontsize=TITLE, color=INK, weight="bold", wrap=True)
+    figure.text(0.5, 0.34, sentence, ha="center", va="center", fontsize=TEXT, color=SOFT, wrap=True)
+    return save(figure, path)
+
+
+def dress(axes: Axes, title: str = "", x: str = "", y: str = "") -> None:
+    """Quiet axes: two spines, a light grid behind, titles at the left."""
+    axes.set_facecolor(PAPER)
+    axes.grid(True, color=LINE, linewidth=0.7)
+    axes.set_axisbelow(True)
+    for name, spine in axes.spines.items():
+        spine.set_visible(name in ("left", "bottom"))
+        spine.set_color(SOFT)
+        spine.set_linewidth(0.8)
+    axes.tick_params(colors=SOFT, labelsize=SMALL, length=3)
+    axes.set_title(title, loc="left", fontsize=TITLE, color=INK, pad=9)
+    axes.set_xlabel(x, fontsize=TEXT, color=INK)
+    axes.set_ylabel(y, fontsize=TEXT, color=INK)
+
+
+def legend(axes: Axes, **where) -> None:
+    """A legend without a frame of its own."""
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(fontsize=SMALL, labelcolor=INK, frameon=True, framealpha=0.9, edgecolor="none",
+                    facecolor=PAPER, **where)  # fmt: skip
+
+
+def unit_square(axes: Axes) -> None:
+    """Both axes from 0 to 1, of equal length, with a little room for lines along the border."""
+    axes.set_xlim(-0.015, 1.015)
+    axes.set_ylim(-0.015, 1.015)
+    axes.set_aspect("equal")
+    ticks = [0, 0.2, 0.4, 0.6, 0.8, 1]
+    axes.set_xticks(ticks)
+    axes.set_yticks(ticks)
+
+
+def count(number: int, singular: str, plural: str | None = None) -> str:
+    """``1 slice``, ``2,345 slices``."""
+    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
+
+
+def part_of(shown: int, total: int, singular: str) -> str:
+    """``24 of 310 lesions``, or ``7 lesions`` where all are shown."""
+    return count(total, singular) if shown == total else f"{shown:,} of {count(total, singular)}"

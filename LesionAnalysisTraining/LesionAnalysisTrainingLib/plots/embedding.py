@@ -1,0 +1,44 @@
+"""Lesions on a plane: t-SNE after truncated SVD (section 5.3)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+FEWEST, MOST = 5, 2000
+
+
+class NoLesionSpace(ValueError):  # noqa: N818
+    """There are too few lesions, or too few different ones, to be laid out."""
+
+
+def embed_lesions(features: np.ndarray, seed: int = 0, at_most: int = MOST) -> tuple[np.ndarray, np.ndarray]:
+    """Which lesions are shown, and where they lie.
+
+    Components: min(50, n - 1), perplexity: min(30, (n - 1) / 3), as METHOD has it for few lesions.
+
+    Args:
+        features: (n, F) of the lesions, from n = 5 and F = 2 on.
+        seed: of the choice among more than ``at_most`` lesions, and of the embedding.
+
+    Returns:
+        ``rows`` (m,), ascending, and ``points`` (m, 2); m = min(n, at_most).
+
+    Raises:
+        NoLesionSpace: fewer than 5 lesions, or all of them alike; it is a ValueError.
+    """
+    from sklearn.decomposition import TruncatedSVD
+    from sklearn.manifold import TSNE
+
+    features = np.asarray(features, np.float32)
+    rows = np.arange(len(features))
+    if len(rows) > at_most:
+        rows = np.sort(np.random.default_rng(seed).choice(rows, at_most, replace=False))
+    features = features[rows]
+    if len(rows) < FEWEST:
+        raise NoLesionSpace(f"The lesion space needs at least {FEWEST} lesions; there are {len(rows)}.")
+    if not np.ptp(features, axis=0).any():
+        raise NoLesionSpace(f"All {len(rows)} lesions have the same features: there is no space between them.")
+    components = min(50, len(rows) - 1, features.shape[1])
+    reduced = TruncatedSVD(components, random_state=seed).fit_transform(features)
+    points = TSNE(perplexity=min(30, (len(rows) - 1) / 3), random_state=seed).fit_transform(reduced)
+    return rows, points

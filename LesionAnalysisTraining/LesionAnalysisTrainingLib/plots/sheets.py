@@ -1,0 +1,138 @@
+"""Sheets of pictures to look at: the lesions of a cluster, and the slices that were diagnosed worst."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from LesionAnalysisLib.report.colors import cluster_color
+
+from ..evaluation import most_wrong
+from .canvas import INK, NIGHT, SMALL, SOFT, TITLE, count, new_figure, part_of, save, save_sentence
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Box = tuple[float, float, float, float]  # row0, column0, row1, column1 in pixels; the ends are excluded
+_COLUMNS, _TILE, _GAP, _CAPTION, _HEAD = 6, 1.55, 0.08, 0.24, 0.36  # inches
+_NARROWEST = 96  # pixels of surroundings that a small lesion is shown with
+
+
+def draw_lesion_sheet(path: str | Path, lesions: Sequence[tuple[np.ndarray, Box]], title: str, number: int = 1,
+                      captions: Sequence[str] | None = None, at_most: int = 24) -> Path:  # fmt: skip
+    """The first lesions of one cluster with their surroundings, each in a box of the cluster's color.
+
+    Args:
+        path: of the PNG or SVG.
+        lesions: pictures (H, W) uint8, each with the lesion's box in its pixels.
+        title: says which cluster it is.
+        number: of the cluster, from 1; gives the color.
+        captions: one short line below each lesion; None for none.
+        at_most: lesions shown.
+    """
+    shown = list(lesions)[:at_most]
+    if not shown:
+        return save_sentence(path, title, "No lesion of the training data lies in this cluster.")
+    heading = f"{title}, {part_of(len(shown), len(lesions), 'lesion')}"
+    sheet = _Sheet([(heading, len(shown))], captions is not None)
+    for i, (picture, box) in enumerate(shown):
+        axes = sheet.tile(0, i, "" if captions is None else captions[i])
+        _show(axes, picture, _surroundings(box, picture.shape))
+        _outline(axes, box, cluster_color(number))
+    return save(sheet.figure, path)
+
+
+def draw_wrong_slices(path: str | Path, picture: Callable[[int], np.ndarray], probability: np.ndarray,
+                      truth: np.ndarray, threshold: float = 0.5, captions: Sequence[str] | None = None,
+                      each: int = 12, positive: str = "positive") -> Path:  # fmt: skip
+    """The surest mistakes: false positives, then false negatives, each with its probability.
+
+    Args:
+        path: of the PNG or SVG.
+        picture: gives slice i as (H, W) uint8; called for the slices shown only.
+        probability: (n,) of the positive class.
+        truth: (n,) above 0 for the positive class.
+        threshold: probability from which on a slice is positive.
+        captions: (n,) short names of the slices, below the probability; None for none.
+        each: slices of each kind at most.
+        positive: name of the positive class.
+    """
+    kinds = most_wrong(truth, probability, threshold, each)
+    wrong = (np.asarray(probability) >= threshold) != (np.asarray(truth) > 0)
+    totals = [int(np.sum(wrong & (np.asarray(truth) <= 0))), int(np.sum(wrong & (np.asarray(truth) > 0)))]
+    titles = [f"Called {positive}, but is not", f"Is {positive}, but was missed"]
+    if not sum(totals):
+        return save_sentence(path, "Wrong slices", f"All of {count(len(wrong), 'slice')} were diagnosed correctly.")
+    parts = [(f"{name}: {part_of(len(rows), total, 'slice')}, surest first", rows)
+             for name, rows, total in zip(titles, kinds, totals, strict=True) if total]  # fmt: skip
+    sheet = _Sheet([(head, len(rows)) for head, rows in parts], True)
+    for part, (_, rows) in enumerate(parts):
+        for place, i in enumerate(rows.tolist()):
+            caption = f"p = {probability[i]:.3f}" + ("" if captions is None else f"  {captions[i]}")
+            shown = picture(i)
+            _show(sheet.tile(part, place, caption), shown, (0, 0, *shown.shape))
+    return save(sheet.figure, path)
+
+
+class _Sheet:
+    """Rows of square tiles under headings, laid out by hand: 24 axes would keep a layout engine busy for seconds."""
+
+    def __init__(self, parts: Sequence[tuple[str, int]], captions: bool) -> None:
+        self.step = _TILE + _GAP + (_CAPTION if captions else 0)
+        self.tops, height = [], 0.12
+        for _, tiles in parts:
+            height += _HEAD
+            self.tops.append(height)
+            height += -(-tiles // _COLUMNS) * self.step + 0.1
+        self.width, self.height = 2 * 0.14 + _COLUMNS * (_TILE + _GAP) - _GAP, height + 0.04
+        self.figure: Figure = new_figure(self.width, self.height, layout=None)
+        for (heading, _), top in zip(parts, self.tops, strict=True):
+            self.figure.text(0.14 / self.width, 1 - (top - 0.1) / self.height, heading, fontsize=TITLE, color=INK,
+                             va="bottom")  # fmt: skip
+
+    def tile(self, part: int, place: int, caption: str) -> Axes:
+        """Axes of the place-th tile of a part."""
+        row, column = divmod(place, _COLUMNS)
+        left, top = 0.14 + column * (_TILE + _GAP), self.tops[part] + row * self.step
+        axes = self.figure.add_axes((left / self.width, 1 - (top + _TILE) / self.height, _TILE / self.width,
+                                     _TILE / self.height))  # fmt: skip
+        axes.set_facecolor("black")
+        axes.set_xticks([])
+        axes.set_yticks([])
+        axes.spines[:].set_visible(False)
+        if caption:
+            self.figure.text((left + _TILE / 2) / self.width, 1 - (top + _TILE + 0.05) / self.height, caption[:26],
+                             fontsize=SMALL - 0.5, color=SOFT, ha="center", va="top")  # fmt: skip
+        return axes
+
+
+def _surroundings(box: Box, shape: tuple[int, ...]) -> Box:
+    """A square about the box, twice as wide, moved into the picture; all of a picture smaller than that."""
+    row0, column0, row1, column1 = box
+    side = max(2 * (row1 - row0), 2 * (column1 - column0), _NARROWEST)
+    spans = []
+    for start, end, length in ((row0, row1, shape[0]), (column0, column1, shape[1])):
+        first = min(max((start + end - side) / 2, 0), max(length - side, 0))
+        spans.append((first, min(first + side, length)))
+    return spans[0][0], spans[1][0], spans[0][1], spans[1][1]
+
+
+def _show(axes: Axes, picture: np.ndarray, window: Box) -> None:
+    row0, column0, row1, column1 = window
+    axes.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="bilinear")
+    half = max(row1 - row0, column1 - column0) / 2  # square tiles: what is missing of them stays black
+    row, column = (row0 + row1 - 1) / 2, (column0 + column1 - 1) / 2
+    axes.set_xlim(column - half, column + half)
+    axes.set_ylim(row + half, row - half)
+
+
+def _outline(axes: Axes, box: Box, color: str) -> None:
+    from matplotlib.patches import Rectangle
+
+    row0, column0, row1, column1 = box
+    corner = (column0 - 0.5, row0 - 0.5)
+    for width, edge in ((3.4, NIGHT), (1.6, color)):  # the dark rim keeps light colors visible on bright tissue
+        axes.add_patch(Rectangle(corner, column1 - column0, row1 - row0, fill=False, edgecolor=edge, linewidth=width))

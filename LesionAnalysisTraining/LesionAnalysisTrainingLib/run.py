@@ -1,0 +1,240 @@
+"""From folders of labelled slices to a model folder: the one way that command line, Slicer and Python take."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from LesionAnalysisLib.backbones import find_imagenet
+from LesionAnalysisLib.model import ModelBundle
+
+from .checkpoint import changed_settings, clean_up, write_json
+from .config import TrainingConfig
+from .dataset import TRAIN, VALIDATION, Collected, PictureStore, Sample, collect
+from .distributed import Team, team_of
+from .finish import Finisher
+from .trainer import Progress, Trainer
+
+UNFINISHED = ".training"  # ending of the run's folder
+_DATA_DONE, _STORE_DONE, _TRAINED = 0.05, 0.12, 0.88  # shares of the time, for the progress
+LICENSE = "Not stated by those who trained it; the terms of its training data and start weights apply"
+
+
+@dataclass
+class Run:
+    """One training on its way: what it was asked for, and where things are."""
+
+    folders: tuple[Path, ...]
+    output: Path
+    config: TrainingConfig
+    title: str | None = None
+    license: str = LICENSE
+    log: Callable[[str], None] = print
+    progress: Progress = field(default=lambda *_: None)
+
+    @property
+    def work(self) -> Path:
+        """The folder of the unfinished run, beside the model's: checkpoint, prepared slices, history."""
+        return self.output.with_name(f"{self.output.name}{UNFINISHED}")
+
+
+def train(data: str | os.PathLike | Sequence[str | os.PathLike], output: str | os.PathLike,
+          config: TrainingConfig | None = None, *, resume: bool = False, overwrite: bool = False,
+          keep_work: bool = False, title: str | None = None, license: str = LICENSE,
+          log: Callable[[str], None] = print, progress: Progress | None = None) -> ModelBundle | None:  # fmt: skip
+    """Train a model on labelled slices and write its folder, with the evidence of how good it is.
+
+    Args:
+        data: one or more folders laid out as the README says.
+        output: the model folder, which appears when all is done. Beside it, ``<output>.training`` holds the
+            unfinished run.
+        config: every setting; None for the improved recipe.
+        resume: go on with the unfinished run, if there is one.
+        overwrite: replace a model, and drop an unfinished run, that is there.
+        keep_work: leave the folder of the run (checkpoint, prepared slices) when all is done.
+        title, license: of the model, for its card.
+        log: takes a line for people now and then.
+        progress: called with the share done (0..1) and what is being done; what it raises stops the run, which
+            ``resume`` continues at the last whole epoch.
+
+    Returns:
+        The model; None in all but the first of several processes (``torchrun``).
+
+    Raises:
+        ValueError: the data or the settings cannot be used, in one sentence.
+        OSError: something cannot be read or written, or is there already.
+        RuntimeError: the training diverged.
+    """
+    run = Run(_folders(data), Path(os.path.abspath(output)), config or TrainingConfig(), title, license, log,
+              progress or (lambda *_: None))  # fmt: skip
+    with team_of(run.config.device) as team, _repeatable():
+        if not team.leader:
+            run.log, run.progress = (lambda _: None), (lambda *_: None)
+        data = team.from_leader(lambda: _prepare(run, resume, overwrite))
+        store = _open_store(run, data.samples, team)
+        samples, pictures = _kept(run, data, store)
+        trainer = Trainer(samples, pictures, len(data.classes), data.positive, run.config, run.work, team,
+                          data.imagenet, run.log, _part(run.progress, _STORE_DONE, _TRAINED))  # fmt: skip
+        network = trainer.run()
+        if not team.leader:
+            return None
+        finisher = Finisher(run, data, trainer, network, samples, pictures)
+        bundle = finisher.finish(overwrite, _part(run.progress, _TRAINED, 1.0))
+        if not keep_work:
+            shutil.rmtree(run.work, ignore_errors=True)
+        run.progress(1.0, "Done")
+        return bundle
+
+
+def check_data(data: str | os.PathLike | Sequence[str | os.PathLike], config: TrainingConfig | None = None,
+               progress: Progress | None = None) -> Collected:  # fmt: skip
+    """The dry run: read and check the data as ``train`` does, and write nothing. Raises as ``train`` does."""
+    config = config or TrainingConfig()
+    return collect(_folders(data), config, _workers(config), progress or (lambda *_: None))
+
+
+# -- before the training ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What was found in the folders, and with what the network starts; kept in the run's folder for a resume."""
+
+    classes: tuple[str, ...]
+    positive: int
+    samples: list[Sample]
+    report: dict[str, Any]  # counts, what was left out and why, warnings
+    imagenet: Path | None
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"classes": list(self.classes), "positive": self.positive, "samples": [asdict(s) for s in self.samples],
+                "report": self.report, "imagenet": self.imagenet and str(self.imagenet)}  # fmt: skip
+
+    @classmethod
+    def from_dict(cls, facts: dict[str, Any]) -> TrainingData:
+        samples = [Sample(**s) for s in facts["samples"]]
+        imagenet = facts["imagenet"] and Path(facts["imagenet"])
+        return cls(tuple(facts["classes"]), facts["positive"], samples, facts["report"], imagenet)
+
+
+def _folders(data: str | os.PathLike | Sequence[str | os.PathLike]) -> tuple[Path, ...]:
+    several = [data] if isinstance(data, (str, os.PathLike)) else list(data)
+    return tuple(Path(os.path.abspath(folder)) for folder in several)
+
+
+def _workers(config: TrainingConfig) -> int:
+    return max(1, os.cpu_count() or 1) if config.workers is None else config.workers
+
+
+def _prepare(run: Run, resume: bool, overwrite: bool) -> TrainingData:
+    """Check that there is room for the model, and read the data; a resumed run has them already."""
+    if run.output.is_dir() and not any(run.output.iterdir()):
+        run.output.rmdir()  # made to choose it in a dialog
+    if run.output.exists() and not overwrite:
+        raise FileExistsError(f"{run.output} exists already: choose another folder, or add --overwrite to replace it.")
+    if run.output.exists() and not (run.output / "checksums.json").is_file():
+        raise FileExistsError(f"{run.output} exists and is no model folder, so it is not replaced: choose another one.")
+    record = run.work / "run.json"
+    if record.is_file() and resume:
+        return _resumed(run, record)
+    if run.work.exists() and not overwrite:
+        raise FileExistsError(f"{run.work} holds an unfinished run: add --resume to go on with it, or --overwrite to "
+                              "start anew.")  # fmt: skip
+    shutil.rmtree(run.work, ignore_errors=True)
+    imagenet = _start_weights(run.config, run.log)
+    found = collect(run.folders, run.config, _workers(run.config), _part(run.progress, 0.0, _DATA_DONE))
+    for line in found.report.lines():
+        run.log(line)
+    data = TrainingData(found.classes, found.positive, found.samples, found.report.to_dict(), imagenet)
+    run.work.mkdir(parents=True)
+    settings = {"config": run.config.to_dict(), "folders": [str(folder) for folder in run.folders]}
+    write_json(record, {**settings, "data": data.to_dict()})
+    return data
+
+
+def _resumed(run: Run, record: Path) -> TrainingData:
+    clean_up(run.work)
+    try:
+        facts = json.loads(record.read_text(encoding="utf-8"))
+        changed = changed_settings(facts["config"], run.config.to_dict())
+        if facts["folders"] != [str(folder) for folder in run.folders]:
+            changed.append("data folders")
+        data = TrainingData.from_dict(facts["data"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"The unfinished run in {run.work} is damaged: start anew with --overwrite.") from error
+    if changed:
+        raise ValueError(f"The unfinished run in {run.work} was started with another setting of {', '.join(changed)}: "
+                         "resume it with its own, or start anew with --overwrite.")  # fmt: skip
+    return data
+
+
+def _start_weights(config: TrainingConfig, log: Callable[[str], None]) -> Path | None:
+    """The backbone's start weights; None, with a warning, where there are none."""
+    if config.imagenet == "auto":
+        found = find_imagenet(config.backbone)
+        if found:
+            return found
+    elif config.imagenet:
+        path = Path(os.path.abspath(config.imagenet))
+        if not path.is_file():
+            raise FileNotFoundError(f"The start weights {path} do not exist: check the path, or give none.")
+        return path
+    log(f"Warning: {config.backbone} starts from random numbers, which needs far more slices and epochs. Give ImageNet "
+        "weights with torchvision's names (a .pth file) with --weights.")  # fmt: skip
+    return None
+
+
+def _open_store(run: Run, samples: list[Sample], team: Team) -> PictureStore:
+    """The prepared slices; one process of each machine makes them, where machines share no folder."""
+    def fill() -> PictureStore:
+        return PictureStore(samples, run.work / "pictures", run.config.preprocessing(), _workers(run.config),
+                            _part(run.progress, _DATA_DONE, _STORE_DONE))  # fmt: skip
+
+    team.from_leader(lambda: fill() and None)
+    local_leader = os.environ.get("LOCAL_RANK", "0") == "0"
+    if not team.leader and local_leader:
+        fill()
+    team.mean(1.0)  # wait for the other machines
+    return fill()
+
+
+def _kept(run: Run, data: TrainingData, store: PictureStore) -> tuple[list[Sample], PictureStore]:
+    """Samples and pictures without the slices in which no lungs were found."""
+    kept = [i for i, keep in enumerate(store.kept) if keep]
+    lost = [data.samples[i] for i, keep in enumerate(store.kept) if not keep]
+    if lost:
+        run.log(f"{len(lost)} slices show too little lung and are left out.")
+        reason = "It shows too little lung."
+        data.report["left_out"] += [{"file": s.path, "slice": s.slice, "reason": reason} for s in lost]
+    samples = [data.samples[i] for i in kept]
+    present = {(s.label, s.split) for s in samples}
+    for label, name in enumerate(data.classes):
+        for split, words in ((TRAIN, "training"), (VALIDATION, "validation")):
+            if (label, split) not in present:
+                raise ValueError(f"No slice of {name} with lungs is left in {words}: give more data.")
+    return samples, store.only(kept)
+
+
+def _part(progress: Progress, start: float, end: float) -> Progress:
+    return lambda share, message="": progress(start + (end - start) * share, message)
+
+
+@contextmanager
+def _repeatable() -> Iterator[None]:
+    """The same numbers in every run on one device; what torch cannot repeat there stays as it is."""
+    before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.backends.cudnn.benchmark = False
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0])
+        torch.backends.cudnn.benchmark = before[1]

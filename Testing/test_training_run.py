@@ -1,0 +1,321 @@
+"""From a folder of pictures to a model: the whole way, interrupted, repeated, and by several processes."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from helpers_training import chest_picture
+from LesionAnalysisLib.analyzer import AnalysisConfig, LesionAnalyzer
+from LesionAnalysisLib.model import ModelBundle
+from LesionAnalysisLib.volume import read_ct
+from LesionAnalysisTrainingLib import Phase, TrainingConfig, check_data, train
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[1]
+ENVIRONMENT = os.environ | {
+    "PYTHONPATH": os.pathsep.join([str(ROOT / "LesionAnalysis"), str(ROOT / "LesionAnalysisTraining")]),
+    "OMP_NUM_THREADS": "1",
+}
+QUICK = ["--backbone", "resnet18", "--weights", "none", "--sizes", "64", "--batch", "8", "--device", "cpu",
+         "--workers", "1"]  # fmt: skip
+
+
+def make_data(folder, patients, slices=5, size=128):
+    """DATA/<class>/<patient>/n.png; the sick have a bright patch in a lung."""
+    rng = np.random.default_rng(1)
+    for patient in range(patients):
+        name = "COVID" if patient % 2 else "NonCOVID"
+        place = folder / name / f"DoeJane{patient}"
+        place.mkdir(parents=True)
+        for i in range(slices):
+            Image.fromarray(chest_picture(rng, patient % 2, size)).save(place / f"{i}.png")
+    return folder
+
+
+def cli(*arguments):
+    command = [sys.executable, "-m", "LesionAnalysisTrainingLib", "train", *map(str, arguments)]
+    return subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
+
+
+def probabilities(model, data):
+    """Of all pictures below ``data``, by the model as an analysis uses it; and which of them are sick."""
+    bundle = ModelBundle.load(model)
+    analyzer = LesionAnalyzer(bundle, AnalysisConfig(device="cpu"))
+    paths = sorted(data.rglob("*.png"))
+    found = [analyzer.analyze(read_ct(path)).slices[0].probability for path in paths]
+    return np.array(found), np.array(["Non" not in str(path.relative_to(data)) for path in paths])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return make_data(tmp_path_factory.mktemp("data") / "clinic", 40)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    return make_data(tmp_path_factory.mktemp("small") / "clinic", 12, 4)
+
+
+@pytest.fixture(scope="module")
+def model(data, tmp_path_factory):
+    """200 pictures, a small backbone at a low resolution: what a user's first try looks like."""
+    torch.set_num_threads(2)  # as a user would have it
+    output = tmp_path_factory.mktemp("models") / "first-try"
+    config = TrainingConfig(backbone="resnet18", imagenet=None, phases=(Phase(96, 6, 16),), clusters=2,
+                            test_share=0.1, device="cpu")  # fmt: skip
+    lines, shares = [], []
+    bundle = train(data, output, config, license="CC0", log=lines.append, progress=lambda s, m: shares.append(s))
+    return bundle, lines, shares
+
+
+# --- a model ------------------------------------------------------------------------------------------------
+
+
+def test_the_model_tells_sick_from_healthy_pictures_that_it_never_saw(model, tmp_path):
+    rng = np.random.default_rng(77)
+    for i in range(12):
+        folder = tmp_path / ("sick" if i % 2 else "Nonsick")
+        folder.mkdir(exist_ok=True)
+        Image.fromarray(chest_picture(rng, i % 2, 128)).save(folder / f"{i}.png")
+    found, sick = probabilities(model[0].folder, tmp_path)
+    assert found[sick].min() > found[~sick].max()
+    assert np.mean((found >= model[0].threshold) == sick) > 0.9
+
+
+def test_the_model_describes_itself(model):
+    bundle, _, _ = model
+    assert (bundle.id, bundle.license, bundle.classes) == ("first-try", "CC0", ("NonCOVID", "COVID"))
+    assert bundle.positive == 1 and 0 < bundle.threshold < 1 and bundle.temperature > 0
+    assert len(bundle.clusters.centers_) == 2
+    assert bundle.preprocessing["size"] == 96
+    assert TrainingConfig.from_dict(bundle.training["config"]).phases == (Phase(96, 6, 16),)
+    assert bundle.input_statistics["limit"] > 0
+
+
+def test_the_evidence_is_there_and_agrees_with_itself(model):
+    folder = model[0].folder
+    plots = {path.name for path in (folder / "plots").iterdir()}
+    assert plots == {"training.png", "roc.png", "pr.png", "calibration.png", "confusion.png", "wrong.png", "elbow.png",
+                     "lesion_space.png", "cluster_1.png", "cluster_2.png"}  # fmt: skip
+    facts = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    assert facts["slices"]["train"] + facts["slices"]["val"] + facts["slices"]["test"] == 200
+    assert facts["test"]["rows"][0]["slices"] == facts["slices"]["test"] > 0
+    assert len(facts["history"]) == 6 and facts["stored_weights_change"] < 0.02
+    auc = facts["validation"]["rows"][0]["metrics"]["auc"]["value"]
+    assert f"{auc:.3f}" in model[0].card and "Research use only" in model[0].card
+
+
+def test_the_table_beside_the_model_names_every_slice_and_its_figures_can_be_repeated(model):
+    folder = model[0].folder
+    with open(folder.with_name("first-try.slices.csv"), newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 200
+    held_out = [row for row in rows if row["split"] == "val"]
+    assert all(row["probability"] for row in held_out)
+    assert not any(row["probability"] for row in rows if row["split"] == "train")
+    called = [(float(row["probability"]) >= model[0].threshold) == (row["label"] == "COVID") for row in held_out]
+    facts = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    assert np.mean(called) == pytest.approx(facts["validation"]["rows"][0]["metrics"]["accuracy"]["value"])
+
+
+def test_no_name_of_a_patient_or_file_goes_into_the_model_folder(model):
+    for path in model[0].folder.rglob("*"):
+        if path.is_file():
+            assert b"DoeJane" not in path.read_bytes(), path.name
+
+
+def test_progress_only_rises_and_nothing_is_left_beside_the_model(model):
+    bundle, lines, shares = model
+    assert shares == sorted(shares) and shares[-1] == 1.0
+    assert {p.name for p in bundle.folder.parent.iterdir()} == {"first-try", "first-try.slices.csv"}
+    assert any("train" in line and "patients" in line for line in lines)
+    assert any(line.startswith("Warning: resnet18 starts from random numbers") for line in lines)
+
+
+# --- before it starts ---------------------------------------------------------------------------------------
+
+
+def test_a_dry_run_shows_counts_and_writes_nothing(small, tmp_path):
+    done = cli(small, "--output", tmp_path / "model", "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert "patients: " in done.stderr and "Nothing was written" in done.stdout
+    assert not list(tmp_path.iterdir())
+    assert check_data(small).classes == ("NonCOVID", "COVID")
+
+
+def test_wrong_data_end_with_exit_code_1_and_a_sentence(tmp_path):
+    (tmp_path / "data" / "COVID" / "p1").mkdir(parents=True)
+    Image.new("L", (64, 64)).save(tmp_path / "data" / "COVID" / "p1" / "a.png")
+    done = cli(tmp_path / "data", "--output", tmp_path / "model")
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("lesion-analysis train: ") and "COVID" in done.stderr
+    assert {p.name for p in tmp_path.iterdir()} == {"data"}
+
+
+def test_wrong_settings_and_existing_models_end_with_exit_code_2(small, tmp_path, model):
+    assert cli(small, "--output", tmp_path / "m", "--sizes", "100").returncode == 2
+    assert cli(small).returncode == 2
+    done = cli(small, "--output", model[0].folder)
+    assert done.returncode == 2 and "exists already" in done.stderr and "--overwrite" in done.stderr
+    ModelBundle.load(model[0].folder)
+
+
+def test_a_folder_that_is_no_model_is_never_replaced(small, tmp_path):
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter1.txt").write_text("years of work")
+    with pytest.raises(FileExistsError, match="no model folder"):
+        train(small, tmp_path / "thesis", overwrite=True, log=lambda _: None)
+    assert (tmp_path / "thesis" / "chapter1.txt").read_text() == "years of work"
+
+
+def test_missing_start_weights_are_said_before_data_are_read(small, tmp_path):
+    config = TrainingConfig(imagenet=str(tmp_path / "no.pth"))
+    with pytest.raises(FileNotFoundError, match="start weights"):
+        train(small, tmp_path / "m", config, log=lambda _: None)
+
+
+# --- interrupted ---------------------------------------------------------------------------------------------
+
+
+def weights_of(folder):
+    with np.load(folder / "weights.npz") as archive:
+        return {name: archive[name] for name in archive.files}
+
+
+@pytest.fixture(scope="module")
+def unbroken(small, tmp_path_factory):
+    output = tmp_path_factory.mktemp("unbroken") / "model"
+    done = cli(small, "--output", output, *QUICK, "--epochs", "2")
+    assert done.returncode == 0, done.stderr
+    return output
+
+
+def test_a_run_killed_in_mid_epoch_is_resumed_to_the_same_model(small, unbroken, tmp_path):
+    output, work = tmp_path / "model", tmp_path / "model.training"
+    arguments = [small, "--output", output, *QUICK, "--epochs", "2"]
+    command = [sys.executable, "-m", "LesionAnalysisTrainingLib", "train", *map(str, arguments)]
+    process = subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 240
+    while not (work / "checkpoint.pt").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    time.sleep(0.3)  # into the second epoch
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert (work / "checkpoint.pt").exists() and not output.exists()
+
+    refused = cli(*arguments)
+    assert refused.returncode == 2 and "--resume" in refused.stderr
+    done = cli(*arguments, "--resume")
+    assert done.returncode == 0, done.stderr
+    assert "Resumed after epoch" in done.stderr
+    assert not work.exists()
+    for (name, a), b in zip(weights_of(unbroken).items(), weights_of(output).values(), strict=True):
+        assert np.array_equal(a, b), name
+    same = {"metrics.json", "config.json", "MODEL_CARD.md", "checksums.json"}  # hold times and the model's name
+    for path in sorted(unbroken.rglob("*")):
+        if path.is_file() and path.name not in same:
+            other = output / path.relative_to(unbroken)
+            assert other.is_file(), other.name
+
+
+def test_resume_needs_the_same_settings_and_data(small, tmp_path):
+    class StopError(Exception):
+        pass
+
+    def stop(share, message):
+        if "Epoch 2" in message:
+            raise StopError
+
+    config = TrainingConfig(backbone="resnet18", imagenet=None, phases=(Phase(64, 2, 8),), device="cpu", workers=1)
+    with pytest.raises(StopError):
+        train(small, tmp_path / "m", config, log=lambda _: None, progress=stop)
+    assert (tmp_path / "m.training" / "checkpoint.pt").exists()
+    with pytest.raises(ValueError, match="another setting of seed"):
+        train(small, tmp_path / "m", replace(config, seed=1), resume=True, log=lambda _: None)
+    with pytest.raises(ValueError, match="data folders"):
+        train(tmp_path, tmp_path / "m", config, resume=True, log=lambda _: None)
+    with pytest.raises(FileExistsError, match="unfinished run"):
+        train(small, tmp_path / "m", config, log=lambda _: None)
+    assert (tmp_path / "m.training" / "checkpoint.pt").exists()
+
+
+# --- several processes ---------------------------------------------------------------------------------------
+
+
+def test_two_processes_train_the_model_of_one(small, unbroken, tmp_path):
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m",
+               "LesionAnalysisTrainingLib", "train", str(small), "--output", str(tmp_path / "model"), *QUICK,
+               "--epochs", "2"]  # fmt: skip
+    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("The model is in") == 1
+    one, two = (json.loads((folder / "metrics.json").read_text()) for folder in (unbroken, tmp_path / "model"))
+    assert (one["processes"], two["processes"]) == (1, 2)
+    for a, b, tolerance in zip(one["history"], two["history"], (0.01, 0.03), strict=True):  # rounding errors grow
+        assert a["loss"] == pytest.approx(b["loss"], abs=tolerance)
+        assert a["val_loss"] == pytest.approx(b["val_loss"], abs=tolerance)
+    found, _ = probabilities(unbroken, small)
+    shared, _ = probabilities(tmp_path / "model", small)
+    assert np.abs(found - shared).max() < 0.05
+
+
+STEPS = """
+import sys, torch
+import torch.nn.functional as F
+from LesionAnalysisLib import fecnn
+from LesionAnalysisTrainingLib.distributed import team_of
+fecnn.Summary.forward = lambda self, levels: torch.stack([p(x).mean((2, 3)) for p, x in zip(self.project, levels)], 1)
+with team_of("cpu") as team:
+    torch.manual_seed(0)
+    network = fecnn.FeCNN("resnet18").double()
+    trained = team.wrap(network).train()
+    pictures = torch.rand(8, 1, 64, 64, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    labels = torch.tensor([0, 1] * 4)
+    torch.manual_seed(5)
+    part = slice(team.rank * 8 // team.size, (team.rank + 1) * 8 // team.size)
+    optimizer = torch.optim.SGD(network.parameters(), 0.01)
+    for _ in range(3):
+        optimizer.zero_grad()
+        F.cross_entropy(trained(pictures[part]), labels[part]).backward()
+        optimizer.step()
+    if team.leader:
+        torch.save(network.state_dict(), sys.argv[1])
+"""
+
+
+def test_steps_of_two_processes_are_those_of_one_but_for_rounding(tmp_path):
+    """In float64, where rounding cannot hide a mistake: batch norm, dropout and gradients of the whole batch."""
+    script = tmp_path / "steps.py"
+    script.write_text(STEPS)
+    for name, start in (("one", []), ("two", ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"])):
+        done = subprocess.run([sys.executable, *start, str(script), str(tmp_path / name)], env=ENVIRONMENT,
+                              capture_output=True, text=True, timeout=120)  # fmt: skip
+        assert done.returncode == 0, done.stderr
+    one, two = (torch.load(tmp_path / name, weights_only=True) for name in ("one", "two"))
+    assert max(float((one[name] - two[name]).abs().max()) for name in one) < 1e-10
+
+
+def test_wrong_data_end_all_processes_with_one_sentence(tmp_path):
+    (tmp_path / "data").mkdir()
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m",
+               "LesionAnalysisTrainingLib", "train", str(tmp_path / "data"), "-o", str(tmp_path / "m")]  # fmt: skip
+    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
+    assert done.returncode != 0
+    assert done.stderr.count("lesion-analysis train: ") == 1
