@@ -8,6 +8,9 @@ The same options as ``lesion-analysis train``; LesionAnalysisTraining.xml beside
 
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
+
+DESCRIPTION = Path(__file__).with_suffix(".xml")
 
 
 def find_libraries():
@@ -21,19 +24,34 @@ def find_libraries():
             sys.path.append(str(place))
 
 
+def panel_labels():
+    """What Slicer's panel calls each option, such as ``{"--resume": "Go on with an unfinished run"}``."""
+    parameters = ElementTree.parse(DESCRIPTION).iterfind("parameters/*[longflag]")
+    return {f"--{parameter.findtext('longflag')}": parameter.findtext("label") for parameter in parameters}
+
+
+def missing(error):
+    """The sentence for an ImportError."""
+    name = (error.name or "").split(".")[0]
+    if not name or name.startswith("LesionAnalysis"):
+        return f"A part of Lesion Analysis cannot be loaded ({error}): install the extension again."
+    return (f"The Python package '{name}' is missing: open the module Lesion Analysis and press Analyze once, which "
+            "offers to install what is needed.")  # fmt: skip
+
+
 def main(argv):
     """Train as the options say; returns the exit code."""
     if "--xml" in argv:
-        print(Path(__file__).with_suffix(".xml").read_text(encoding="utf-8"))
+        print(DESCRIPTION.read_text(encoding="utf-8"))
         return 0
     find_libraries()
     try:
         from LesionAnalysisTrainingLib.cli import train_main
-    except ImportError as error:
-        print(f"The Python package '{(error.name or str(error)).split('.')[0]}' is missing: open the module Lesion "
-              "Analysis and press Analyze once, which offers to install what is needed.", file=sys.stderr)  # fmt: skip
+
+        return train_main(argv, panel_labels())
+    except ImportError as error:  # of torch, too, which the library imports late
+        print(missing(error), file=sys.stderr)
         return 2
-    return train_main(argv, slicer=True)
 
 
 if __name__ == "__main__":

@@ -12,10 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 import torch
 from helpers_training import chest_picture
 from LesionAnalysisLib.analyzer import AnalysisConfig, LesionAnalyzer
 from LesionAnalysisLib.model import ModelBundle
+from LesionAnalysisLib.phantom import make_phantom
 from LesionAnalysisLib.volume import read_ct
 from LesionAnalysisTrainingLib import Phase, TrainingConfig, check_data, train
 from PIL import Image
@@ -319,3 +321,35 @@ def test_wrong_data_end_all_processes_with_one_sentence(tmp_path):
     done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
     assert done.returncode != 0
     assert done.stderr.count("lesion-analysis train: ") == 1
+
+
+# --- three classes -------------------------------------------------------------------------------------------
+
+
+def test_three_classes_in_the_papers_recipe_with_volumes_among_the_pictures(tmp_path):
+    rng = np.random.default_rng(2)
+    for patient in range(9):
+        name = ("COVID-19", "Normal", "Pneumonia")[patient % 3]
+        place = tmp_path / "data" / name / f"p{patient}"
+        place.mkdir(parents=True)
+        for i in range(3):
+            Image.fromarray(chest_picture(rng, name != "Normal", 96)).save(place / f"{i}.png")
+    ct = make_phantom((20, 128, 128), (2.8, 2.8, 14.0)).ct
+    lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ ct.ijk_to_ras
+    image = sitk.GetImageFromArray(ct.array)
+    image.SetSpacing(ct.spacing_mm)
+    image.SetDirection((lps[:3, :3] / ct.spacing_mm).ravel())
+    image.SetOrigin(lps[:3, 3])
+    sitk.WriteImage(image, str(tmp_path / "data" / "COVID-19" / "p0" / "ct.nii.gz"))
+    rows = "".join(f"COVID-19/p0/ct.nii.gz,{i},COVID-19\n" for i in range(7, 11))
+    (tmp_path / "data" / "slice_labels.csv").write_text("file,slice,label\n" + rows)
+    config = TrainingConfig.from_recipe("paper", backbone="resnet18", imagenet=None, phases=(Phase(64, 1, 4),),
+                                        test_share=0.0, validation_share=0.3, device="cpu", workers=1)  # fmt: skip
+    bundle = train(tmp_path / "data", tmp_path / "model", config, log=lambda _: None)
+    assert bundle.classes == ("Normal", "Pneumonia", "COVID-19") and bundle.positive == 2
+    assert bundle.fecnn["classes"] == bundle.fecnn["rho"] == 3
+    facts = json.loads((bundle.folder / "metrics.json").read_text(encoding="utf-8"))
+    assert sum(facts["slices"].values()) == 9 * 3 + 4
+    assert len(facts["validation"]["rows"][0]["classes"]) == 3
+    analysis = LesionAnalyzer(bundle, AnalysisConfig(device="cpu")).analyze(ct)
+    assert analysis.summary.diagnosis in bundle.classes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from LesionAnalysisLib.lungs.preprocessing import covered_pixels, resample
@@ -35,6 +35,11 @@ class Augmentation:
     def paper(cls) -> Augmentation:
         """Section 4.2.3: any rotation, both flips, shift 5 %, brightness 50 %, contrast 30 %."""
         return cls(180.0, 0.5, 0.5, 0.05, 0.0, 0.5, 0.3, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+
+    def movement(self) -> Augmentation:
+        """With the same flips, turns, shifts and scales, and unchanged greys."""
+        still = {f.name: 0.0 for f in fields(self) if f.name.endswith("_chance") and f.name != "mask_chance"}
+        return replace(self, brightness=0.0, contrast=0.0, gamma=0.0, **still)
 
 
 def _affine(box: tuple[float, float, float, float], size: int, flips: tuple[bool, bool], angle: float,

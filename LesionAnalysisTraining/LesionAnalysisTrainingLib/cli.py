@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
-from typing import Any
+from importlib.util import find_spec
+from typing import Any, NoReturn
 
 from LesionAnalysisLib.console import Console, sentence, write
 from LesionAnalysisLib.results import RESEARCH_NOTICE
@@ -21,44 +24,47 @@ from LesionAnalysisLib.results import RESEARCH_NOTICE
 from .config import TrainingConfig
 
 DONE, FAILED, USAGE = 0, 1, 2
-_SLICER_PROGRESS_S = 0.5
+_SLICER_STEP, _SLICER_LEAST_S, _SLICER_MOST_S = 0.0005, 0.5, 5.0  # Slicer searches all lines again at the end: be brief
 
 
-def train_main(argv: Sequence[str], slicer: bool = False) -> int:
+def train_main(argv: Sequence[str], panel: Mapping[str, str] | None = None) -> int:
     """Run ``train`` with the options ``argv``; returns the exit code of ARCHITECTURE.
 
-    ``slicer`` reports progress as Slicer's panel of command line modules reads it.
+    ``panel``, given when Slicer starts this as a command line module, is what its panel calls each option
+    (``{"--resume": "Go on with ..."}``): messages then speak of the panel, and progress is what Slicer reads.
     """
-    arguments = _parser().parse_args(list(argv))
-    arguments.data += [arguments.folder] if arguments.folder else []
     leader = os.environ.get("RANK", "0") == "0"
-    console = Console(arguments.quiet or not leader)
-    if slicer:
-        console = Console(arguments.quiet, err=sys.stdout)  # Slicer shows what is on standard error as an error
+    inside = panel is not None
+    say = _panel_words(panel or {})
     try:
+        arguments = _arguments(argv, panel)
         config = _config(arguments)
-        if not arguments.data or not (arguments.output or arguments.dry_run):
-            raise ValueError("Give the folder of the labelled slices and, with --output, a folder for the model.")
     except (ValueError, OSError) as error:
-        _complain(arguments, error, leader)
+        _complain(say(sentence(error)), inside, leader)
         return USAGE
-    progress = _SlicerProgress() if slicer else console.progress("Checking" if arguments.dry_run else "Training")
+    # Slicer shows what is on standard error as an error, so that notes go to standard output
+    console = Console(arguments.quiet or not leader, err=sys.stdout if inside else None)
+    title = "Checking" if arguments.dry_run else "Training"
+    progress = _SlicerProgress() if inside else closing(console.progress(title))
     try:
-        return _run(arguments, config, console, progress)
+        with progress as report:
+            return _run(arguments, config, console, report, say)
     except (ValueError, RuntimeError, OSError, MemoryError) as error:
-        progress.close()
-        _complain(arguments, error, leader)
+        if arguments.debug:
+            traceback.print_exc()
+        _complain(say(sentence(error)), inside, leader)
         return USAGE if isinstance(error, FileExistsError) else FAILED
-    finally:
-        progress.close()
 
 
-def _run(arguments: argparse.Namespace, config: Any, console: Console, progress: Any) -> int:
+def _run(arguments: argparse.Namespace, config: TrainingConfig, console: Console, progress: Any,
+         say: Callable[[str], str]) -> int:  # fmt: skip
+    if find_spec("sklearn") is None:  # groups the lesions at the end: to be said now, not then
+        raise ModuleNotFoundError("No module named 'sklearn'", name="sklearn")
     from .run import check_data, train
 
     def log(line: str) -> None:
         progress.close()  # the bar makes room
-        console.note(line)
+        console.note(say(line))
 
     if arguments.dry_run:
         for line in check_data(arguments.data, config, progress).report.lines():
@@ -72,47 +78,99 @@ def _run(arguments: argparse.Namespace, config: Any, console: Console, progress:
     )  # fmt: skip
     progress.close()
     if bundle is not None:
-        console.result(f"The model is in {bundle.folder}: see MODEL_CARD.md and plots/ there, and use it with\n"
-                       f"lesion-analysis analyze CT --output results --model {bundle.folder}")  # fmt: skip
+        use = "choose it in the module Lesion Analysis, under Advanced."
+        if not isinstance(progress, _SlicerProgress):
+            use = f"use it with\nlesion-analysis analyze CT --output results --model {bundle.folder}"
+        console.result(f"The model is in {bundle.folder}: read MODEL_CARD.md there, and {use}")
     return DONE
 
 
-def _complain(arguments: argparse.Namespace, error: BaseException, leader: bool) -> None:
-    if arguments.debug:
-        traceback.print_exc()
-    if leader:
-        Console().error(f"lesion-analysis train: {sentence(error)}")
+# -- Slicer ---------------------------------------------------------------------------------------------
 
 
 class _SlicerProgress:
-    """Progress as Slicer reads it from standard output: at most twice a second."""
+    """Progress as Slicer reads it from standard output, now and then; standard error is kept for errors meanwhile.
 
-    def __init__(self) -> None:
-        self._said, self._open = float("-inf"), True
-        write(sys.stdout, "<filter-start><filter-name>LesionAnalysisTraining</filter-name></filter-start>\n")
+    Warnings of libraries, also in the processes that they start, go to standard output: Slicer reports whatever is
+    on standard error as an error, even if all went well.
+    """
+
+    _NAME = "<filter-name>LesionAnalysisTraining</filter-name>"
+
+    def __enter__(self) -> _SlicerProgress:
+        self._start, self._said, self._share = time.monotonic(), float("-inf"), 0.0
+        sys.stderr.flush()
+        self._errors = os.dup(2)
+        os.dup2(1, 2)
+        write(sys.stdout, f"<filter-start>{self._NAME}</filter-start>\n")
+        return self
 
     def __call__(self, fraction: float, message: str = "") -> None:
         now = time.monotonic()
-        if now - self._said >= _SLICER_PROGRESS_S or fraction >= 1:
-            self._said = now
-            text = message.replace("<", "").replace("&", "and")
-            share = f"<filter-progress>{fraction:.4f}</filter-progress>"
-            write(sys.stdout, f"<filter-comment>{text}</filter-comment>{share}\n")
+        waited, gained = now - self._said, fraction - self._share
+        if waited >= (_SLICER_LEAST_S if gained >= _SLICER_STEP else _SLICER_MOST_S) or fraction >= 1 > self._share:
+            self._said, self._share = now, fraction
+            share = f"<filter-progress>{min(max(fraction, 0.0), 1.0):.4f}</filter-progress>"
+            write(sys.stdout, f"<filter-comment>{message.replace('<', '')}</filter-comment>{share}\n")
 
     def close(self) -> None:
-        """Nothing to tidy up between the lines."""
+        """There is no bar to make room for other lines."""
+
+    def __exit__(self, *_: object) -> None:
+        took = f"<filter-time>{time.monotonic() - self._start:.1f}</filter-time>"
+        write(sys.stdout, f"<filter-end>{self._NAME}{took}</filter-end>\n")
+        sys.stderr.flush()
+        os.dup2(self._errors, 2)
+        os.close(self._errors)
+
+
+def _with_hyphens(argv: Sequence[str], panel: Mapping[str, str]) -> list[str]:
+    """Slicer refuses hyphens in the name of an option, and passes ``--dry_run`` for ``--dry-run``."""
+    return [word.replace("_", "-") if word in panel else word for word in argv]
+
+
+def _panel_words(panel: Mapping[str, str]) -> Callable[[str], str]:
+    """What puts the panel's labels into a sentence for the options that it names."""
+    labels = {option.replace("_", "-"): label for option, label in panel.items()}
+    return lambda text: re.sub(r"--[a-z][a-z-]*", lambda m: f"'{labels[m[0]]}'" if m[0] in labels else m[0], text)
+
+
+def _complain(text: str, inside: bool, leader: bool) -> None:
+    if leader:
+        Console().error(text if inside else f"lesion-analysis train: {text}")
 
 
 # -- options --------------------------------------------------------------------------------------------
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+class _PanelParser(argparse.ArgumentParser):
+    """Says what is wrong without the usage of a command that nobody typed."""
+
+    def error(self, message: str) -> NoReturn:
+        text = message.removeprefix("argument ")
+        raise ValueError(text if text.endswith(".") else f"{text}.")
+
+
+def _arguments(argv: Sequence[str], panel: Mapping[str, str] | None) -> argparse.Namespace:
+    """The options, read; raises ValueError where Slicer's are wrong, and where folders are missing."""
+    inside = panel is not None
+    arguments = _parser(inside).parse_args(_with_hyphens(argv, panel or {}))
+    unset = ("", ".") if inside else ("",)  # Slicer passes "." for a folder that nobody has chosen
+    arguments.data = [folder for folder in [*arguments.data, arguments.folder or ""] if folder not in unset]
+    chosen = arguments.output not in (None, *unset)
+    if not arguments.data or not (chosen or arguments.dry_run):
+        raise ValueError("Choose the folder of the labeled slices and a folder for the model." if inside else
+                         "Give the folder of the labeled slices and, with --output, a folder for the model.")  # fmt: skip
+    return arguments
+
+
+def _parser(inside: bool = False) -> argparse.ArgumentParser:
+    parser = (_PanelParser if inside else argparse.ArgumentParser)(
         prog="lesion-analysis train", epilog=RESEARCH_NOTICE,
-        description="Train a model on folders of labelled slices (DATA/<class>/<patient>/..., or DATA/manifest.csv).",
+        description="Train a model on folders of labeled slices (DATA/<class>/<patient>/..., or DATA/manifest.csv).",
     )  # fmt: skip
     add = parser.add_argument
-    add("data", nargs="*", metavar="DATA", help="folder of labelled slices; several count as several sources")
+    add("data", nargs="*", metavar="DATA", help="folder of labeled slices; several count as several sources")
     add("--data", dest="folder", metavar="DIR", help=argparse.SUPPRESS)  # Slicer passes everything by name
     add("-o", "--output", metavar="MODEL_DIR", help="the model's folder, which appears when all is done")
     _add_data(parser.add_argument_group("data"))

@@ -73,7 +73,7 @@ def _draw_lesions(e: Evidence, folder: Path) -> None:
         chosen = _nearest(features[labels == k], e.clusters.centers_[k])
         rows = np.flatnonzero(labels == k)[chosen]
         shown = [_boxed(e, row) for row in rows]
-        title = f"Cluster {k + 1}: {len(shown)} of {np.count_nonzero(labels == k)} lesions, the most typical first"
+        title = f"Cluster {k + 1}: the most typical of {np.count_nonzero(labels == k)}"
         plots.draw_lesion_sheet(folder / f"cluster_{k + 1}.png", shown, title, k + 1)
 
 

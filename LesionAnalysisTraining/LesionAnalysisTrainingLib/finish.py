@@ -23,7 +23,7 @@ from .checkpoint import json_bytes
 from .dataset import TEST, TRAIN, VALIDATION
 from .evaluation import diagnosis_figures, reliability
 from .evidence import Evidence, draw_all
-from .lesion_space import Seen, join, learn_clusters, look
+from .lesion_space import Seen, learn_clusters, look
 from .slice_table import write_slice_table
 
 if TYPE_CHECKING:
@@ -88,22 +88,16 @@ class Finisher:
         return look(network or self.network, self.pictures, self.samples, order, self.config, self.data.positive,
                     trainer.device, trainer.dtype, masked, least_odds=least_odds, progress=progress)  # fmt: skip
 
-    @cached_property
-    def _both_ways(self) -> bool:
-        """Whether pictures and volumes are shown differently, so that statistics need both."""
-        return self.config.mask_lungs and not self.config.mask_pictures
-
     def _training_views(self, least_odds: float, progress: Callable[[float], None]) -> Seen:
-        """Slices of the disease, for the clusters, and some others; half of them as volumes are shown."""
+        """Slices of the disease, for the clusters, and some others, shown as an analysis shows them.
+
+        Volumes are shown masked and pictures may not be; with both views of one lesion, clusters would part the views.
+        """
         train = self._indices(TRAIN)
         sick = train[self.labels[train] == self.data.positive]
         others = train[self.labels[train] != self.data.positive]
         chosen = np.concatenate([_spread(sick, self.config.lesion_samples), _spread(others, _TYPICAL)])
-        if not self._both_ways:
-            return self._look(chosen, progress, least_odds=least_odds)
-        shown, masked = chosen[0::2], chosen[1::2]
-        return join([self._look(shown, lambda x: progress(x / 2), least_odds=least_odds),
-                     self._look(masked, lambda x: progress(0.5 + x / 2), True, least_odds=least_odds)])  # fmt: skip
+        return self._look(chosen, progress, least_odds=least_odds)
 
     def _view(self, index: int) -> np.ndarray:
         """A slice as an analysis shows it to the network, (size, size) uint8."""
@@ -138,11 +132,12 @@ class Finisher:
         return clusters, choice
 
     def _statistics(self, train: Seen, held_out: Seen) -> dict[str, Any]:
-        pooled = held_out.pooled
-        if self._both_ways:
-            chosen = _spread(held_out.order, _TYPICAL)
-            pooled = np.concatenate([pooled, self._look(chosen, lambda _: None, masked=True).pooled])
-        return input_statistics(train.pooled, pooled)
+        """What slices look like to the network: as they are shown, and as they would be shown in a volume."""
+        known, unseen = [train.pooled], [held_out.pooled]
+        if self.config.mask_lungs and not self.config.mask_pictures:
+            for order, pooled in ((train.order, known), (held_out.order, unseen)):
+                pooled.append(self._look(_spread(order, _TYPICAL), lambda _: None, masked=True).pooled)
+        return input_statistics(np.concatenate(known), np.concatenate(unseen))
 
     @cached_property
     def _chosen_epoch(self) -> int:

@@ -80,14 +80,6 @@ def look(network: FeCNN, pictures: Sequence[Prepared], samples: Sequence[Sample]
     )  # fmt: skip
 
 
-def join(parts: Sequence[Seen]) -> Seen:
-    """Several looks as one."""
-    starts = np.cumsum([0, *(len(p.order) for p in parts[:-1])])
-    joined = {name: np.concatenate([getattr(p, name) for p in parts])
-              for name in ("order", "logits", "pooled", "features", "boxes")}  # fmt: skip
-    return Seen(slice=np.concatenate([p.slice + s for p, s in zip(parts, starts, strict=True)]), **joined)
-
-
 def learn_clusters(features: np.ndarray, count: int | None, seed: int) -> tuple[LesionClusters, KChoice | None, int]:
     """The lesion clusters, the figures by which their number can be judged, and the number that was asked for.
 

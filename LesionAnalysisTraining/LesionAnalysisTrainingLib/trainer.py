@@ -32,22 +32,28 @@ CHECKPOINT = "checkpoint.pt"
 
 
 class _Supervised(nn.Module):
-    """A network that gives its levels' scores (N, levels, rho) beside its logits; None without fusion.
+    """A network that gives its levels' scores (N, levels, rho) beside its logits; None where it has no fusion.
 
     Equation 1's scores learn as votes of their own. Left to the fusion alone, the shallow levels may learn all that an
     easy task needs; then C5 has no gradient, and Grad++ shows nothing.
     """
 
-    def __init__(self, network: FeCNN) -> None:
+    def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor | None]:
-        head, maps = self.network.head, self.network.backbone(pictures)
-        if not isinstance(getattr(head, "fusion", None), EnsembleFusion):
-            return head(*maps), None
-        scores = head.fusion.scores(head.pooled(*maps))
-        return head.fusion.decide(scores), scores
+        fusion = fusion_of(self.network)
+        if fusion is None:
+            return self.network(pictures), None
+        scores = fusion.scores(self.network.head.pooled(*self.network.backbone(pictures)))
+        return fusion.decide(scores), scores
+
+
+def fusion_of(network: nn.Module) -> EnsembleFusion | None:
+    """The ensemble fusion of a network that has one."""
+    fusion = getattr(getattr(network, "head", None), "fusion", None)
+    return fusion if isinstance(fusion, EnsembleFusion) else None
 
 
 class Trainer:
@@ -57,6 +63,8 @@ class Trainer:
         samples: all slices with their splits; ``pictures`` holds them prepared, in the same order.
         classes: how many there are; ``positive`` is the index of the disease.
         imagenet: start weights of the backbone, None to start from scratch.
+        network: another network than the FeCNN of ``config``, for comparisons: from pictures (N, 1, H, W), or with
+            their lungs as a second channel where it has ``wants_lungs``, to logits.
         team: of the processes that train together.
         log: takes one line for people now and then; ``progress`` the share done and what is being done, about
             once a second, and may raise to stop the run, which then resumes at the last whole epoch.
@@ -67,7 +75,8 @@ class Trainer:
 
     def __init__(self, samples: Sequence[Sample], pictures: Sequence[Prepared], classes: int, positive: int,
                  config: TrainingConfig, folder: str | Path, team: Team, imagenet: str | Path | None = None,
-                 log: Callable[[str], None] = print, progress: Progress = lambda *_: None) -> None:  # fmt: skip
+                 log: Callable[[str], None] = print, progress: Progress = lambda *_: None,
+                 network: nn.Module | None = None) -> None:  # fmt: skip
         self.samples, self.pictures, self.positive, self.config = samples, pictures, positive, config
         self.folder, self.team, self.device = Path(folder), team, team.device
         self.log, self.progress = (log, progress) if team.leader else (lambda _: None, lambda *_: None)
@@ -75,16 +84,11 @@ class Trainer:
         self.workers = automatic_workers(self.device) if config.workers is None else config.workers
         self._check_batches()
         self.pretrained = imagenet is not None
-        torch.manual_seed(config.seed)
-        network = FeCNN(config.backbone, classes, config.fpn, config.fusion, dropout=config.dropout)
-        if self.pretrained:
-            load_imagenet(network.backbone_maps, str(imagenet))
-        maps = network.backbone_maps
-        # without ImageNet's, there are no edges and textures to keep
-        early = maps.early if config.freeze_early and self.pretrained else ()
-        self.frozen = [maps.get_submodule(name) for name in early]
-        for module in self.frozen:
-            module.requires_grad_(False)
+        if network is None:
+            torch.manual_seed(config.seed)
+            network = FeCNN(config.backbone, classes, config.fpn, config.fusion, dropout=config.dropout)
+        self.frozen = self._start(network, imagenet) if imagenet else []
+        self.lungs = getattr(network, "wants_lungs", False)
         self.averaged = copy.deepcopy(network).to(self.device, memory_format=torch.channels_last)
         self.averaged.eval().requires_grad_(False)
         self.network = network.to(self.device, memory_format=torch.channels_last)
@@ -96,6 +100,15 @@ class Trainer:
         self.best: dict[str, Tensor] | None = None
         self.best_figures: tuple[float, float] | None = None
         self.best_epoch = 0
+
+    def _start(self, network: nn.Module, imagenet: str | Path) -> list[nn.Module]:
+        """Load start weights; the modules that keep them. (Without them, there are no edges and textures to keep.)"""
+        maps = network.backbone_maps
+        load_imagenet(maps, str(imagenet))
+        frozen = [maps.get_submodule(name) for name in maps.early] if self.config.freeze_early else []
+        for module in frozen:
+            module.requires_grad_(False)
+        return frozen
 
     def _check_batches(self) -> None:
         count = sum(s.split == TRAIN for s in self.samples)
@@ -114,8 +127,11 @@ class Trainer:
         slow = c.learning_rate
         if c.recipe == "improved" and not self.pretrained:  # nothing to preserve
             slow = max(slow, c.head_learning_rate)
-        groups = [{"params": [p for p in network.backbone_maps.parameters() if p.requires_grad], "peak": slow},
-                  {"params": list(network.head.parameters()), "peak": c.head_learning_rate}]  # fmt: skip
+        maps = getattr(network, "backbone_maps", None)
+        backbone = {id(p) for p in maps.parameters()} if maps is not None else set()
+        learning = [p for p in network.parameters() if p.requires_grad]
+        groups = [{"params": [p for p in learning if (id(p) in backbone) is inside], "peak": peak}
+                  for inside, peak in ((True, slow), (False, c.head_learning_rate))]  # fmt: skip
         return torch.optim.AdamW(groups, lr=c.learning_rate, weight_decay=c.weight_decay)
 
     # -- the loop ---------------------------------------------------------------------------------
@@ -147,7 +163,8 @@ class Trainer:
         _, _, phase = self._phase(self.epoch)
         torch.manual_seed(config.seed * 1000 + self.epoch)  # dropout repeats after a resume
         order = draw_order(self.samples, config, self.epoch)
-        views = Views(self.pictures, self.samples, order, phase.size, config, (config.seed, self.epoch))
+        views = Views(self.pictures, self.samples, order, phase.size, config, (config.seed, self.epoch),
+                      lungs=self.lungs)  # fmt: skip
         batches = share_of_batches(len(order), phase.batch, self.team.rank, self.team.size)
         self.trained.train()
         for module in self.frozen:
@@ -236,11 +253,11 @@ class Trainer:
 
     def _update_omega(self, phase: Phase) -> None:
         """Equation 2 on training slices, in evaluation mode, without augmentation, from the scores before ReLU."""
-        fusion = getattr(self.averaged.head, "fusion", None)
+        fusion = fusion_of(self.averaged)
         # a short run would never learn omega if its last five epochs left it alone
         frozen = min(self.config.omega_frozen_epochs, len(self.plan) // 2)
         early = self.epoch + 1 <= self.config.omega_start * len(self.plan)
-        if not isinstance(fusion, EnsembleFusion) or early or len(self.plan) - self.epoch <= frozen:
+        if fusion is None or early or len(self.plan) - self.epoch <= frozen:
             return
         train = [i for i, s in enumerate(self.samples) if s.split == TRAIN]
         order = np.random.default_rng((self.config.seed, 1, self.epoch)).permutation(train)
@@ -267,12 +284,12 @@ class Trainer:
         ``head`` None gives the logits (n, C). All processes of the team take part.
         """
         network, part = self.averaged, order[self.team.rank :: self.team.size]
-        head = head or network.head
-        views = Views(self.pictures, self.samples, part, size, self.config, masked=masked)
+        views = Views(self.pictures, self.samples, part, size, self.config, masked=masked, lungs=self.lungs)
         outputs: list[Tensor] = []
         for pictures, _ in loader(views, plain_batches(len(part), _EVALUATION_BATCH), self.workers):
             with self._autocast():
-                outputs += head(*network.backbone(self._input(pictures))).float().cpu()
+                shown = self._input(pictures)
+                outputs += (network(shown) if head is None else head(*network.backbone(shown))).float().cpu()
         outputs = self.team.gather(outputs)
         return torch.stack(outputs), torch.tensor([self.samples[i].label for i in order])
 

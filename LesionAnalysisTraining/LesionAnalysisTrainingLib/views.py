@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from .augmentation import view
+from .augmentation import Augmentation, view
 from .config import TrainingConfig
 from .dataset import TRAIN, Prepared, Sample
 
@@ -18,17 +19,19 @@ from .dataset import TRAIN, Prepared, Sample
 class Views(Dataset):
     """Items (picture (1, size, size) uint8, class index) of the prepared slices whose indices ``order`` holds.
 
+    With ``lungs`` a second channel shows the lungs in white.
+
     With ``seed`` they are augmented; each item has a random stream of its own, so that an epoch can be repeated
     exactly whatever process makes it. Without, they are as an analysis shows them: ``masked`` None follows the
     configuration (volumes and pictures may differ), True and False black out all but the lungs, or nothing.
     """
 
     def __init__(self, pictures: Sequence[Prepared], samples: Sequence[Sample], order: np.ndarray, size: int,
-                 config: TrainingConfig, seed: tuple[int, ...] | None = None,
-                 masked: bool | None = None) -> None:  # fmt: skip
+                 config: TrainingConfig, seed: tuple[int, ...] | None = None, masked: bool | None = None,
+                 lungs: bool = False) -> None:  # fmt: skip
         self.pictures, self.order, self.size, self.config = pictures, order, size, config
         self.labels = np.array([s.label for s in samples])
-        self.seed, self.masked = seed, masked
+        self.seed, self.masked, self.lungs = seed, masked, lungs
 
     def __len__(self) -> int:
         return len(self.order)
@@ -38,11 +41,17 @@ class Views(Dataset):
         picture, masked = self.pictures[index], self.masked
         if masked is None:
             masked = config.mask_lungs if picture.calibrated else config.mask_pictures
-        settings, rng = None, None
-        if self.seed is not None:
-            settings, rng = config.augmentation, np.random.default_rng((*self.seed, i))
-        shown = view(picture, self.size, config.margin, settings, rng, masked)
-        return torch.tensor(shown)[None], int(self.labels[index])
+        shown = [self._view(picture, config.augmentation, i, masked)]
+        if self.lungs:
+            white = replace(picture, greys=picture.lungs.astype(np.uint8) * 255)
+            shown.append(self._view(white, config.augmentation.movement(), i, masked))
+        return torch.tensor(np.stack(shown)), int(self.labels[index])
+
+    def _view(self, picture: Prepared, settings: Augmentation, i: int, masked: bool) -> np.ndarray:
+        if self.seed is None:
+            return view(picture, self.size, self.config.margin, None, None, masked)
+        rng = np.random.default_rng((*self.seed, i))  # the same for both channels
+        return view(picture, self.size, self.config.margin, settings, rng)
 
 
 def draw_order(samples: Sequence[Sample], config: TrainingConfig, epoch: int) -> np.ndarray:
