@@ -19,13 +19,12 @@ def find_libraries():
     # a scripted module and a command line module go to different folders; Visual Studio and Xcode add one for Release
     places = [here, here.parent / "LesionAnalysis"]
     places += [above / "qt-scripted-modules" for above in (here.parent, here.parent.parent)]
-    for place in places:
-        if place.is_dir() and str(place) not in sys.path:
-            sys.path.append(str(place))
+    # first, so that a copy that somebody installed with pip is not mixed with this one
+    sys.path[:0] = [str(place) for place in places if place.is_dir()]
 
 
 def panel_labels():
-    """What Slicer's panel calls each option, such as ``{"--resume": "Go on with an unfinished run"}``."""
+    """What Slicer's panel calls each option, such as ``{"--resume": "Continue an unfinished training"}``."""
     parameters = ElementTree.parse(DESCRIPTION).iterfind("parameters/*[longflag]")
     return {f"--{parameter.findtext('longflag')}": parameter.findtext("label") for parameter in parameters}
 

@@ -37,3 +37,14 @@ def drawing():
     reason = can_draw()
     if reason:
         pytest.skip(reason)
+
+
+@pytest.fixture(scope="module")
+def one_thread():
+    """Small networks gain nothing from more threads, and starve where others compute."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

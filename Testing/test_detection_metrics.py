@@ -1,9 +1,17 @@
 """Figures of lesion detection, each worked out by hand."""
 
-import detection_metrics as dm
 import numpy as np
 import pytest
-from detection_metrics import Candidates, SliceCounts, Truth, evaluate_slice, summarize, truth_lesions
+from LesionAnalysisTrainingLib.evaluation import detection as dm
+from LesionAnalysisTrainingLib.evaluation.detection import (
+    Candidates,
+    SliceCounts,
+    Truth,
+    detection_estimates,
+    evaluate_slice,
+    summarize,
+    truth_lesions,
+)
 
 
 def mask_of(*boxes, shape=(100, 100)):
@@ -157,13 +165,17 @@ def test_mask_is_cut_and_stretched_to_what_the_network_saw():
     assert np.flatnonzero(part[:, 0]).tolist() == list(range(8))
 
 
-def test_auc_counts_pairs_and_halves_ties():
-    assert dm.auc([0.9, 0.4, 0.4, 0.1], [1, 1, 0, 0]) == pytest.approx((2 + 1 + 0.5) / 4)
-    assert np.isnan(dm.auc([0.1, 0.2], [1, 1]))
-
-
 def test_auc_within_scans_ignores_differences_between_them():
     scores, infected, scans = [0.9, 0.8, 0.2, 0.1], [1, 0, 1, 0], ["a", "a", "b", "b"]
-    assert dm.auc(scores, infected) == pytest.approx(3 / 4)
-    assert dm.auc_within(scores, infected, scans) == 1
-    assert np.isnan(dm.auc_within([0.1], [1], ["a"]))
+    assert dm.auc(infected, scores) == pytest.approx(3 / 4)
+    assert dm.auc_within(infected, scores, scans) == 1
+    assert np.isnan(dm.auc_within([1], [0.1], ["a"]))
+
+
+def test_intervals_over_patients_hold_the_figure_and_one_patient_has_none():
+    found = evaluate_slice(truth_lesions(mask_of((0, 0, 20, 20))), candidates((0, 0, 20, 20)))
+    missed = evaluate_slice(truth_lesions(mask_of((0, 0, 20, 20))), candidates())
+    several = detection_estimates([found, missed, found, missed], ["a", "b", "c", "d"])["hit box 0.5"]
+    assert several.value == 0.5 and several.low < 0.5 < several.high
+    alone = detection_estimates([found, missed], ["a", "a"])["hit box 0.5"]
+    assert alone.value == 0.5 and np.isnan(alone.low)

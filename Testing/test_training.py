@@ -16,16 +16,8 @@ from LesionAnalysisTrainingLib.trainer import CHECKPOINT, Trainer
 from LesionAnalysisTrainingLib.views import Views, draw_order, plain_batches, share_of_batches
 from PIL import Image
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 CPU = Team(torch.device("cpu"))
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Networks this small gain nothing from more threads, and starve where others compute."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -278,4 +270,11 @@ def test_memory_is_flat_over_epochs(samples, store, tmp_path):
 
     trainer._checkpoint = measure
     trainer.run()
-    assert max(resident[6:]) - max(resident[2:6]) < 20, resident
+    assert np.median(resident[8:]) - np.median(resident[2:6]) < 25, resident  # MB; a leaked network is 45
+
+
+def test_the_benchmark_of_the_throughput_runs(capsys):
+    import training_throughput
+
+    training_throughput.main("--backbone resnet18 --size 64 --batch 4 --batches 1 --turns 1 --device cpu".split())
+    assert float(capsys.readouterr().out.split("ratio ")[1]) > 0

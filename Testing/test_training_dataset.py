@@ -356,7 +356,8 @@ def test_look_alikes_of_different_patients_on_both_sides_are_a_warning(pictures)
              head="file,label,patient,split")  # fmt: skip
     done = collect([pictures], TrainingConfig())
     assert done.report.counts["alike_across_splits"] == 1
-    assert any("a.png and e.jpg" in text for text in done.report.warnings)
+    assert not any(".png" in text for text in done.report.warnings)  # they go into the model card
+    assert any("a.png and e.jpg" in text for text in done.report.lines())
 
 
 def test_the_random_split_comes_with_a_warning(tmp_path):
@@ -573,3 +574,13 @@ def test_real_slices_are_collected_and_shown_as_in_an_analysis(tmp_path):
         expected = prepare_picture(read_ct(sample.path).axial().array[0], replace(IMPROVED, size=256))
         seen = view(direct(sample), 256, IMPROVED.margin, None, None)
         assert shows_the_same(seen[2:-2, 2:-2], expected.image[2:-2, 2:-2])
+
+
+def test_a_part_of_the_store_keeps_order_and_content(tmp_path):
+    paths = [save(tmp_path / f"{i}.png", other_picture(np.random.default_rng(i))) for i in range(4)]
+    samples = [Sample(str(path), 0, str(i), "toy", TRAIN) for i, path in enumerate(paths)]
+    store = PictureStore(samples, tmp_path / "store", Preprocessing())
+    part = store.only([3, 1])
+    assert len(part) == 2 and part.kept == [True, True]
+    assert np.array_equal(part[0].greys, store[3].greys) and np.array_equal(part[1].greys, store[1].greys)
+    assert len(store) == 4

@@ -247,7 +247,10 @@ def test_temperature_counts_slices_by_their_weights():
 def test_temperature_stays_sane_where_slices_say_little():
     right = np.array([[4.0, 0], [0, 3], [2, 0], [0, 5]])
     labels = np.array([0, 1, 0, 1])
-    assert fit_temperature(right, labels) == pytest.approx(0.25, rel=1e-3)
+    assert fit_temperature(right, labels) == 1  # no mistake was seen, so none can say how sure to be
+    many, doubt = np.repeat(right / 50, 500, axis=0), np.repeat(labels, 500)
+    doubt[0] = 1 - doubt[0]  # far too unsure with one mistake in 2000
+    assert fit_temperature(many, doubt) == pytest.approx(0.25, rel=1e-3)
     assert fit_temperature(50 * right, 1 - labels) == pytest.approx(10, rel=1e-3)
     assert fit_temperature(right, 0 * labels) == 1
     assert fit_temperature(right, labels, np.array([1.0, 0, 1, 0])) == 1  # what is left has one class

@@ -22,6 +22,7 @@ from LesionAnalysisLib.volume import read_ct
 from LesionAnalysisTrainingLib import Phase, TrainingConfig, check_data, train
 from PIL import Image
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 ROOT = Path(__file__).resolve().parents[1]
 ENVIRONMENT = os.environ | {
     "PYTHONPATH": os.pathsep.join([str(ROOT / "LesionAnalysis"), str(ROOT / "LesionAnalysisTraining")]),
@@ -57,14 +58,6 @@ def probabilities(model, data):
     return np.array(found), np.array(["Non" not in str(path.relative_to(data)) for path in paths])
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     return make_data(tmp_path_factory.mktemp("data") / "clinic", 40)
@@ -78,7 +71,6 @@ def small(tmp_path_factory):
 @pytest.fixture(scope="module")
 def model(data, tmp_path_factory):
     """200 pictures, a small backbone at a low resolution: what a user's first try looks like."""
-    torch.set_num_threads(2)  # as a user would have it
     output = tmp_path_factory.mktemp("models") / "first-try"
     config = TrainingConfig(backbone="resnet18", imagenet=None, phases=(Phase(96, 6, 16),), clusters=2,
                             test_share=0.1, device="cpu")  # fmt: skip

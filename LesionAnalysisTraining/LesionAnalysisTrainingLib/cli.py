@@ -24,14 +24,17 @@ from LesionAnalysisLib.results import RESEARCH_NOTICE
 from .config import TrainingConfig
 
 DONE, FAILED, USAGE = 0, 1, 2
+_GIVE = "Give the folder of the labeled slices and, with --output, a folder for the model."
+_CHOOSE = "Choose the folder of the labeled slices and a folder for the model."
 _SLICER_STEP, _SLICER_LEAST_S, _SLICER_MOST_S = 0.0005, 0.5, 5.0  # Slicer searches all lines again at the end: be brief
 
 
 def train_main(argv: Sequence[str], panel: Mapping[str, str] | None = None) -> int:
     """Run ``train`` with the options ``argv``; returns the exit code of ARCHITECTURE.
 
-    ``panel``, given when Slicer starts this as a command line module, is what its panel calls each option
-    (``{"--resume": "Go on with ..."}``): messages then speak of the panel, and progress is what Slicer reads.
+    ``panel``, given when Slicer starts this as a command line module, is what its panel calls each option, such as
+    ``{"--resume": "Continue an unfinished training"}``: messages then speak of the panel, and progress is what
+    Slicer reads.
     """
     leader = os.environ.get("RANK", "0") == "0"
     inside = panel is not None
@@ -159,8 +162,7 @@ def _arguments(argv: Sequence[str], panel: Mapping[str, str] | None) -> argparse
     arguments.data = [folder for folder in [*arguments.data, arguments.folder or ""] if folder not in unset]
     chosen = arguments.output not in (None, *unset)
     if not arguments.data or not (chosen or arguments.dry_run):
-        raise ValueError("Choose the folder of the labeled slices and a folder for the model." if inside else
-                         "Give the folder of the labeled slices and, with --output, a folder for the model.")  # fmt: skip
+        raise ValueError(_CHOOSE if inside else _GIVE)
     return arguments
 
 

@@ -18,6 +18,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from .metrics import auc
+from .resampling import Estimate, estimates
+from .weighted import divide
+
 SIZE = 512
 GAP = 8  # pixels: parts of the mask with a gap of up to this are one lesion
 SMALLEST = 225  # pixels of mask: less is no lesion (the paper's own limit, section 5.2)
@@ -122,20 +126,41 @@ def summarize(counts: Sequence[SliceCounts]) -> dict[str, float]:
     that hit a lesion; ``pointing``: share of peaks on a lesion; ``area hit``: share of the lesions' pixels
     that are marked; ``dice``: of marks and mask over all pixels; ``boxes a slice``; ``lesions``; ``slices``.
     """
+    totals = {"slices": len(counts), "lesions": sum(c.lesions for c in counts), "boxes": sum(c.boxes for c in counts)}
+    return {**totals, **{name: float(divide(a.sum(), b.sum())) for name, (a, b) in _quotients(counts).items()}}
 
-    def total(name: str) -> int:
-        return sum(getattr(c, name) for c in counts)
 
-    figures: dict[str, float] = {"slices": len(counts), "lesions": total("lesions"), "boxes": total("boxes")}
-    for key in counts[0].lesions_hit if counts else ():
-        hit, hitting = (sum(getattr(c, n)[key] for c in counts) for n in ("lesions_hit", "boxes_hitting"))
-        figures[f"hit {key[0]} {key[1]}"] = _share(hit, total("lesions"))
-        figures[f"precision {key[0]} {key[1]}"] = _share(hitting, total("boxes"))
-    figures["boxes a slice"] = _share(total("boxes"), len(counts))
-    figures["pointing"] = _share(total("peaks_on_lesion"), total("boxes"))
-    figures["area hit"] = _share(total("lesion_pixels_marked"), total("lesion_pixels"))
-    figures["dice"] = _share(2 * total("mask_pixels_marked"), total("mask_pixels") + total("marked_pixels"))
-    return figures
+def detection_estimates(counts: Sequence[SliceCounts], patients: Sequence[str], rounds: int = 400,
+                        seed: int = 0) -> dict[str, Estimate]:  # fmt: skip
+    """The quotients of ``summarize`` with their intervals over patients; NaN ends where there is a single one.
+
+    Args:
+        patients: (n,) one name a slice; where patients are not known, name each slice.
+    """
+    quotients, patients = _quotients(counts), np.asarray(patients)
+    rounds = rounds if len(np.unique(patients)) > 1 else 0
+    return estimates(lambda w: {name: divide(w @ a, w @ b) for name, (a, b) in quotients.items()}, patients, rounds,
+                     seed)  # fmt: skip
+
+
+def _quotients(counts: Sequence[SliceCounts]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Name of each figure -> what is summed above and below its line, (n,) each."""
+    def column(name: str, key: tuple[str, float] | None = None) -> np.ndarray:
+        values = (getattr(c, name) for c in counts)
+        return np.array([v if key is None else v[key] for v in values], float)
+
+    lesions, boxes = column("lesions"), column("boxes")
+    quotients = {}
+    for ratio, threshold in counts[0].lesions_hit if counts else ():
+        key = ratio, threshold
+        quotients[f"hit {ratio} {threshold}"] = column("lesions_hit", key), lesions
+        quotients[f"precision {ratio} {threshold}"] = column("boxes_hitting", key), boxes
+    quotients["boxes a slice"] = boxes, np.ones(len(counts))
+    quotients["pointing"] = column("peaks_on_lesion"), boxes
+    quotients["area hit"] = column("lesion_pixels_marked"), column("lesion_pixels")
+    both = column("mask_pixels") + column("marked_pixels")
+    quotients["dice"] = 2 * column("mask_pixels_marked"), both
+    return quotients
 
 
 def perfect_map(mask: np.ndarray, cells: int) -> np.ndarray:
@@ -154,25 +179,18 @@ def resize_mask(mask: np.ndarray, crop: tuple[float, float, float, float], size:
     return mask[np.ix_(rows, columns)]
 
 
-def auc(scores: Sequence[float], labels: Sequence[bool]) -> float:
-    """Chance that a positive scores higher than a negative, ties half; NaN without both kinds."""
-    scores, labels = np.asarray(scores, float), np.asarray(labels, bool)
-    positive, negative = scores[labels], scores[~labels]
-    if not len(positive) or not len(negative):
-        return float("nan")
-    wins = (positive[:, None] > negative).sum() + 0.5 * (positive[:, None] == negative).sum()
-    return float(wins / (len(positive) * len(negative)))
+def auc_within(truth: Sequence[bool], score: Sequence[float], groups: Sequence[str]) -> float:
+    """AUC over the pairs of slices of the same scan only: scans of other brightness do not compete.
 
-
-def auc_within(scores: Sequence[float], labels: Sequence[bool], groups: Sequence[str]) -> float:
-    """AUC over the pairs of slices of the same scan only: scans of other brightness do not compete."""
-    scores, labels, groups = np.asarray(scores, float), np.asarray(labels, bool), np.asarray(groups)
+    NaN where no scan has slices of both kinds.
+    """
+    truth, score, groups = np.asarray(truth) > 0, np.asarray(score, float), np.asarray(groups)
     wins = pairs = 0.0
     for group in np.unique(groups):
         chosen = groups == group
-        count = labels[chosen].sum() * (~labels[chosen]).sum()
+        count = truth[chosen].sum() * (~truth[chosen]).sum()
         if count:
-            wins += auc(scores[chosen], labels[chosen]) * count
+            wins += auc(truth[chosen], score[chosen]) * count
             pairs += count
     return wins / pairs if pairs else float("nan")
 
@@ -196,7 +214,3 @@ def _boxes(labels: np.ndarray) -> np.ndarray:
 def _nearest(start: float, stop: float, length: int, size: int) -> np.ndarray:
     positions = start + (np.arange(size) + 0.5) * (stop - start) / size
     return np.clip(np.rint(positions).astype(int), 0, length - 1)
-
-
-def _share(part: float, whole: float) -> float:
-    return part / whole if whole else float("nan")

@@ -1,6 +1,6 @@
 """Throughput of the trainer against a bare forward-backward loop on the same batches, in one run.
 
-    python Testing/benchmarks/training.py [--backbone resnet50] [--size 256] [--batch 16] [--batches 12]
+    python Testing/benchmarks/training_throughput.py [--backbone resnet50] [--size 256] [--batch 16] [--batches 12]
 
 The bare loop has its batches ready in memory: network, loss, backward, the same optimizer, nothing else. The trainer
 reads prepared slices from disk, augments them, averages weights, clips gradients and reports. Both take turns, batch
@@ -33,7 +33,7 @@ from LesionAnalysisTrainingLib.views import Views, draw_order, loader, share_of_
 from PIL import Image
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--backbone", default="resnet50")
     parser.add_argument("--size", type=int, default=256)
@@ -42,7 +42,7 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--workers", type=int, help="as TrainingConfig.workers")
     parser.add_argument("--device", default="auto")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as folder:
         trainer = make_trainer(args, Path(folder))
         batches = ready_batches(trainer, args)

@@ -1,0 +1,67 @@
+"""``report.html`` of an evaluation: one self-contained page without scripts, in the look of the analysis' report."""
+
+from __future__ import annotations
+
+import base64
+import time
+from html import escape
+from pathlib import Path
+
+from LesionAnalysisLib.report.style import STYLE
+from LesionAnalysisLib.results import RESEARCH_NOTICE
+from LesionAnalysisLib.volume.files import printable
+
+from .report import Plot, Report
+
+# Even if a text slipped through unescaped, the page could neither run nor load anything.
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+_PLOTS = "figure img{background:#fff}figure{margin:0 0 12px}"  # plots are made for paper: white also in the dark
+
+
+def page(report: Report, plots: Path, created: str | None = None) -> str:
+    """The page as text; the plots are read as ``plots``/<name>.png, and left out where they were not drawn."""
+    created = created or time.strftime("%Y-%m-%d %H:%M")
+    sections = [
+        f'<header class="top"><div><div class="brand">LesionAnalysis &middot; evaluation</div>'
+        f'<h1>{_text(report.title)}</h1></div><div class="meta">{_text(created)}</div></header>',
+        f'<div class="notice" role="note">{_text(RESEARCH_NOTICE)}</div>',
+        _notes(report.notes),
+        *(_card(table.title, table.html()) for table in report.tables),
+        *(_figure(plot, plots / f"{plot.name}.png") for plot in report.plots),
+        _card("What was measured", _subject(report.subject)),
+        f"<footer>{_text(RESEARCH_NOTICE)}</footer>",
+    ]
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{_text(report.title)} - LesionAnalysis</title>\n<style>{STYLE}{_PLOTS}</style>\n</head>\n"
+        "<body>\n<main>\n" + "\n".join(section for section in sections if section) + "\n</main>\n</body>\n</html>\n"
+    )
+
+
+def _text(text: str) -> str:
+    return escape(printable(str(text)))
+
+
+def _card(title: str, body: str, kind: str = "long") -> str:
+    return f'<section class="card {kind}"><h2>{_text(title)}</h2>{body}</section>'
+
+
+def _notes(notes: list[str]) -> str:
+    items = "".join(f"<li>{_text(note)}</li>" for note in notes)
+    return _card("Please note", f"<ul>{items}</ul>", "warnings") if notes else ""
+
+
+def _figure(plot: Plot, path: Path) -> str:
+    if not path.is_file():
+        return ""
+    data = base64.b64encode(path.read_bytes()).decode("ascii")
+    note = f"<figcaption>{_text(plot.note)}</figcaption>" if plot.note else ""
+    image = f'<img alt="{_text(plot.title)}" src="data:image/png;base64,{data}">'
+    return _card(plot.title, f"<figure>{image}{note}</figure>")
+
+
+def _subject(rows: list[tuple[str, str]]) -> str:
+    body = "".join(f"<tr><td>{_text(name)}</td><td>{_text(value)}</td></tr>" for name, value in rows)
+    return f'<div class="scroll"><table><tbody>{body}</tbody></table></div>'
