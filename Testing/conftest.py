@@ -1,6 +1,11 @@
 """What several tests of the scene begin with; the MRML classes are imported by those tests only."""
 
+import os
+
 import pytest
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # several test processes with all threads each would only wait for one another
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Retraining FeCNN from folders of labelled slices (section 4.2), with evidence of how good the model is.
+"""Retraining FeCNN from folders of labeled slices (section 4.2), with evidence of how good the model is.
 
     from LesionAnalysisTrainingLib import TrainingConfig, train
     bundle = train("slices", "my-model", TrainingConfig(backbone="resnet18"))

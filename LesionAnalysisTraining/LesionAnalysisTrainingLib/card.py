@@ -84,7 +84,8 @@ def _figures(facts: Mapping[str, Any]) -> str:
         "The validation slices also chose the epoch, the temperature and the threshold, so their figures are "
         "somewhat too good" + ("; the test slices chose nothing." if facts["test"] else ". There is no test set.")
     )
-    tables.append("`plots/` shows the training, ROC, precision-recall, calibration and confusion.")
+    if facts["plots"]:
+        tables.append("`plots/` shows the training, ROC, precision-recall, calibration and confusion.")
     return "\n\n".join(tables)
 
 
@@ -112,11 +113,12 @@ def _clusters(facts: Mapping[str, Any]) -> str:
     clusters = facts["clusters"]
     chosen = "given" if clusters["given"] else "by the elbow of the inertias"
     sizes = ", ".join(map(str, clusters["lesions"]))
+    names = "`plots/elbow.png`, `plots/lesion_space.png` and the sheets `plots/cluster_1.png`, ..."
+    sheets = f"; {names} are there to judge them by" if facts["plots"] else ""
     return f"""## Lesion clusters
 
 k-means on the activations at the peaks of the lesions of training slices: K = {clusters["count"]} ({chosen}), with \
-{sizes} lesions. Their numbers carry no medical meaning; `plots/elbow.png`, `plots/lesion_space.png` and the sheets \
-`plots/cluster_1.png`, ... are there to judge them by."""
+{sizes} lesions. Their numbers carry no medical meaning{sheets}."""
 
 
 def _limits(facts: Mapping[str, Any]) -> str:

@@ -69,6 +69,7 @@ class Finisher:
         facts["stored_weights_change"] = self._stored_change(parts, held_out, temperature)
         progress(0.9, "Drawing the plots")
         attachments = self._plots(facts, held_out, train, clusters, choice)
+        facts["plots"] = sorted(attachments)
         facts["warnings"], facts["finish_s"] = self.warnings, round(time.monotonic() - began, 1)
         attachments["metrics.json"] = json_bytes(facts)
         progress(0.98, "Writing the model")
@@ -117,12 +118,12 @@ class Finisher:
         names, codes, counts = np.unique(self.sources[order], return_inverse=True, return_counts=True)
         return 1.0 / counts[codes]
 
-    # -- what is learnt ---------------------------------------------------------------------------
+    # -- what is learned ---------------------------------------------------------------------------
 
     def _clusters(self, train: Seen) -> tuple[LesionClusters, KChoice | None]:
         features = train.only(self._is_disease(train)).features
         if len(features) == 0:
-            self._note("The network maps no lesion in the training slices of the disease: it has learnt too little, "
+            self._note("The network maps no lesion in the training slices of the disease: it has learned too little, "
                        "and its single lesion cluster means nothing.")  # fmt: skip
             return LesionClusters(1).fit(train.pooled), None
         clusters, choice, wanted = learn_clusters(features, self.config.clusters, self.config.seed)

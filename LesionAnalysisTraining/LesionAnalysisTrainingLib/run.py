@@ -1,4 +1,4 @@
-"""From folders of labelled slices to a model folder: the one way that command line, Slicer and Python take."""
+"""From folders of labeled slices to a model folder: the one way that command line, Slicer and Python take."""
 
 from __future__ import annotations
 
@@ -27,6 +27,12 @@ _DATA_DONE, _STORE_DONE, _TRAINED = 0.05, 0.12, 0.88  # shares of the time, for 
 LICENSE = "Not stated by those who trained it; the terms of its training data and start weights apply"
 
 
+_FROM_SCRATCH = (
+    "Warning: {} starts from random numbers, which needs far more slices and epochs. Give ImageNet weights with "
+    "torchvision's names (a .pth file) with --weights."
+)
+
+
 @dataclass
 class Run:
     """One training on its way: what it was asked for, and where things are."""
@@ -49,7 +55,7 @@ def train(data: str | os.PathLike | Sequence[str | os.PathLike], output: str | o
           config: TrainingConfig | None = None, *, resume: bool = False, overwrite: bool = False,
           keep_work: bool = False, title: str | None = None, license: str = LICENSE,
           log: Callable[[str], None] = print, progress: Progress | None = None) -> ModelBundle | None:  # fmt: skip
-    """Train a model on labelled slices and write its folder, with the evidence of how good it is.
+    """Train a model on labeled slices and write its folder, with the evidence of how good it is.
 
     Args:
         data: one or more folders laid out as the README says.
@@ -148,10 +154,12 @@ def _prepare(run: Run, resume: bool, overwrite: bool) -> TrainingData:
         raise FileExistsError(f"{run.work} holds an unfinished run: add --resume to go on with it, or --overwrite to "
                               "start anew.")  # fmt: skip
     shutil.rmtree(run.work, ignore_errors=True)
-    imagenet = _start_weights(run.config, run.log)
+    imagenet = _start_weights(run.config)
     found = collect(run.folders, run.config, _workers(run.config), _part(run.progress, 0.0, _DATA_DONE))
     for line in found.report.lines():
         run.log(line)
+    if imagenet is None:
+        run.log(_FROM_SCRATCH.format(run.config.backbone))
     data = TrainingData(found.classes, found.positive, found.samples, found.report.to_dict(), imagenet)
     run.work.mkdir(parents=True)
     settings = {"config": run.config.to_dict(), "folders": [str(folder) for folder in run.folders]}
@@ -175,8 +183,8 @@ def _resumed(run: Run, record: Path) -> TrainingData:
     return data
 
 
-def _start_weights(config: TrainingConfig, log: Callable[[str], None]) -> Path | None:
-    """The backbone's start weights; None, with a warning, where there are none."""
+def _start_weights(config: TrainingConfig) -> Path | None:
+    """The backbone's start weights; None where there are none."""
     if config.imagenet == "auto":
         found = find_imagenet(config.backbone)
         if found:
@@ -186,8 +194,6 @@ def _start_weights(config: TrainingConfig, log: Callable[[str], None]) -> Path |
         if not path.is_file():
             raise FileNotFoundError(f"The start weights {path} do not exist: check the path, or give none.")
         return path
-    log(f"Warning: {config.backbone} starts from random numbers, which needs far more slices and epochs. Give ImageNet "
-        "weights with torchvision's names (a .pth file) with --weights.")  # fmt: skip
     return None
 
 

@@ -1,4 +1,4 @@
-"""The labelled slices of ../shared/data as one folder that the trainer reads: links and a manifest.csv, no copies."""
+"""The labeled slices of ../shared/data as one folder that the trainer reads: links and a manifest.csv, no copies."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""Labelled slices: whose they are, on which side of the split they stand, where they wait for their turn.
+"""Labeled slices: whose they are, on which side of the split they stand, where they wait for their turn.
 
     collected = collect(["DATA"], TrainingConfig(), workers=4)     # folders -> samples with their splits
     print(*collected.report.lines(), sep="\\n")
     store = PictureStore(collected.samples, "RUN/pictures", config.preprocessing(), workers=4)
     store[0].greys, store[0].lungs                                 # what augmentation starts from
 
-``samples`` is a labelled slice; ``files`` knows which files hold slices; ``tables`` reads manifest.csv and
+``samples`` is a labeled slice; ``files`` knows which files hold slices; ``tables`` reads manifest.csv and
 slice_labels.csv, ``classes`` names and orders the classes, ``layout`` makes samples of folders, and ``checks`` refuses
 what must not be trained on. ``work`` spreads files over processes; ``inspection`` decodes every file once,
 ``duplicates`` finds what lies there twice, and ``collect`` puts these rooms together. ``prepared`` is a slice as

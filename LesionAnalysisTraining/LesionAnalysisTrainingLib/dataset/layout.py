@@ -122,7 +122,7 @@ def _read_folder(folder: Path, source: str) -> _Found:
     if others > 0:
         found.notes.append(f"Ignored in {source}: {others} other file{'s' if others > 1 else ''} without slices.")
     if not found.entries:
-        raise ValueError(f"The folder {source} holds no labelled slices: {HOW}.")
+        raise ValueError(f"The folder {source} holds no labeled slices: {HOW}.")
     return found
 
 

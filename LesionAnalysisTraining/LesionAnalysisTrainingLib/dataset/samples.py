@@ -1,4 +1,4 @@
-"""A labelled slice, and how many there are."""
+"""A labeled slice, and how many there are."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ TRAIN, VALIDATION, TEST = "train", "val", "test"
 
 @dataclass(frozen=True)
 class Sample:
-    """One labelled slice."""
+    """One labeled slice."""
 
     path: str
     label: int  # index of the class

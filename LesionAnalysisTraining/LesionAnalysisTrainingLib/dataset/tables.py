@@ -18,7 +18,7 @@ _SPLITS = {"train": TRAIN, "val": VALIDATION, "validation": VALIDATION, "test": 
 
 @dataclass(frozen=True)
 class Entry:
-    """A labelled file, or one slice of it, before the classes have numbers."""
+    """A labeled file, or one slice of it, before the classes have numbers."""
 
     path: Path
     label: str
