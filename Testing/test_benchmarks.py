@@ -1,12 +1,10 @@
 """The benchmarks: what they measure with must itself be right. They are too slow to be run here in full."""
 
 import analyze
-import detection
 import numpy as np
 import pytest
 import straightforward
 import torch
-from LesionAnalysisLib.analyzer import AnalysisConfig, LesionAnalyzer
 from LesionAnalysisLib.clusters import LesionClusters
 from LesionAnalysisLib.fecnn import FeCNN
 from LesionAnalysisLib.lungs import Preprocessing
@@ -78,36 +76,3 @@ def test_peak_memory_counts_what_was_used():
     block = np.ones(900_000_000, np.uint8)  # more than what was freed since the last peak
     assert analyze.peak_kilobytes() - before > 300_000
     del block
-
-
-def test_detection_brings_boxes_peaks_and_area_into_one_frame(bundle):
-    phantom = make_phantom((6, 160, 128), (2.8, 2.8, 50.0))
-    grey = np.clip((phantom.ct.axial().array[3] + 1200) / 1800 * 255, 0, 255).astype(np.uint8)
-    analyzer = LesionAnalyzer(bundle, AnalysisConfig(threshold=1e-9, min_cells=1))
-    seen = detection.look(analyzer, "slice", grey, np.zeros(grey.shape, bool))
-    found = seen.candidates()
-    assert seen.probability > 0.5 and len(found.boxes) > 0
-    assert found.area.shape == (512, 512)
-    for box, peak in zip(found.boxes, found.peaks, strict=True):
-        assert (box[:2] < peak).all() and (peak < box[2:]).all()
-    rows, columns = np.nonzero(found.area)
-    low, high = found.boxes[:, :2].min(0), found.boxes[:, 2:].max(0)
-    assert (rows.min() >= low[0] - 4) and (columns.max() < high[1] + 4)  # a pixel of the slice is 3 or 4 of 512
-
-
-def test_picture_without_lungs_counts_as_nothing_found(bundle):
-    grey = np.full((64, 64), 200, np.uint8)
-    grey[:32] = 190
-    seen = detection.look(LesionAnalyzer(bundle), "slice", grey, np.ones(grey.shape, bool))
-    assert np.isnan(seen.probability) and not seen.area.any() and len(seen.boxes) == 0
-
-
-def test_ceiling_on_a_fine_grid_is_nearly_the_mask():
-    mask = np.zeros((256, 200), bool)
-    mask[40:100, 50:110] = True
-    seen = detection.Seen("s", mask, 1.0, np.zeros((0, 4)), np.zeros((0, 2)), mask, (19.5, 9.5, 219.5, 189.5))
-    found = detection.ceiling(seen, 32, 1)
-    assert len(found.boxes) == 1
-    assert found.boxes[0] == pytest.approx(seen.truth.boxes[0], abs=0.6 * 512 / 32)
-    both, either = (found.area & (seen.truth.labels > 0)).sum(), (found.area | (seen.truth.labels > 0)).sum()
-    assert both / either > 0.8

@@ -32,7 +32,7 @@ from LesionAnalysisLib.console import Console, sentence
 from LesionAnalysisLib.results import RESEARCH_NOTICE
 
 DONE, FAILED, USAGE, STOPPED = 0, 1, 2, 130
-_TRAINING = {"train": "train_main", "evaluate": "evaluate_main"}
+_TRAINING = {"train": "train_main", "evaluate": "evaluate_main", "compare": "compare_main"}
 
 
 class UsageError(Exception):
@@ -89,6 +89,7 @@ def _parser() -> argparse.ArgumentParser:
 
     commands.add_parser("train", help="train a model: see lesion-analysis train --help")
     commands.add_parser("evaluate", help="measure a model: see lesion-analysis evaluate --help")
+    commands.add_parser("compare", help="train and test rivals: see lesion-analysis compare --help")
     return parser
 
 

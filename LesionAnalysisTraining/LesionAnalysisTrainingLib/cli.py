@@ -22,6 +22,7 @@ from LesionAnalysisLib.console import Console, sentence, write
 from LesionAnalysisLib.results import RESEARCH_NOTICE
 
 from .config import TrainingConfig
+from .evaluate.main import evaluate_main as evaluate_main  # the other command that is found here
 
 DONE, FAILED, USAGE = 0, 1, 2
 _GIVE = "Give the folder of the labeled slices and, with --output, a folder for the model."
@@ -86,6 +87,13 @@ def _run(arguments: argparse.Namespace, config: TrainingConfig, console: Console
             use = f"use it with\nlesion-analysis analyze CT --output results --model {bundle.folder}"
         console.result(f"The model is in {bundle.folder}: read MODEL_CARD.md there, and {use}")
     return DONE
+
+
+def compare_main(argv: Sequence[str]) -> int:
+    """Run ``compare``; see ``compare.main``, whose options are partly those of this file."""
+    from .compare.main import compare_main as run
+
+    return run(argv)
 
 
 # -- Slicer ---------------------------------------------------------------------------------------------

@@ -78,21 +78,21 @@ def train(data: str | os.PathLike | Sequence[str | os.PathLike], output: str | o
         OSError: something cannot be read or written, or is there already.
         RuntimeError: the training diverged.
     """
-    run = Run(_folders(data), Path(os.path.abspath(output)), config or TrainingConfig(), title, license, log,
+    run = Run(folders_of(data), Path(os.path.abspath(output)), config or TrainingConfig(), title, license, log,
               progress or (lambda *_: None))  # fmt: skip
-    with team_of(run.config.device) as team, _repeatable():
+    with team_of(run.config.device) as team, repeatable():
         if not team.leader:
             run.log, run.progress = (lambda _: None), (lambda *_: None)
         data = team.from_leader(lambda: _prepare(run, resume, overwrite))
-        store = _open_store(run, data.samples, team)
-        samples, pictures = _kept(run, data, store)
+        store = open_store(run, data.samples, team)
+        samples, pictures = shown_slices_of(run, data, store)
         trainer = Trainer(samples, pictures, len(data.classes), data.positive, run.config, run.work, team,
-                          data.imagenet, run.log, _part(run.progress, _STORE_DONE, _TRAINED))  # fmt: skip
+                          data.imagenet, run.log, part_of(run.progress, _STORE_DONE, _TRAINED))  # fmt: skip
         network = trainer.run()
         if not team.leader:
             return None
         finisher = Finisher(run, data, trainer, network, samples, pictures)
-        bundle = finisher.finish(overwrite, _part(run.progress, _TRAINED, 1.0))
+        bundle = finisher.finish(overwrite, part_of(run.progress, _TRAINED, 1.0))
         if not keep_work:
             shutil.rmtree(run.work, ignore_errors=True)
         run.progress(1.0, "Done")
@@ -103,7 +103,7 @@ def check_data(data: str | os.PathLike | Sequence[str | os.PathLike], config: Tr
                progress: Progress | None = None) -> Collected:  # fmt: skip
     """The dry run: read and check the data as ``train`` does, and write nothing. Raises as ``train`` does."""
     config = config or TrainingConfig()
-    return collect(_folders(data), config, _workers(config), progress or (lambda *_: None))
+    return collect(folders_of(data), config, workers_of(config), progress or (lambda *_: None))
 
 
 # -- before the training ------------------------------------------------------------------------------
@@ -130,12 +130,12 @@ class TrainingData:
         return cls(tuple(facts["classes"]), facts["positive"], samples, facts["report"], imagenet)
 
 
-def _folders(data: str | os.PathLike | Sequence[str | os.PathLike]) -> tuple[Path, ...]:
+def folders_of(data: str | os.PathLike | Sequence[str | os.PathLike]) -> tuple[Path, ...]:
     several = [data] if isinstance(data, (str, os.PathLike)) else list(data)
     return tuple(Path(os.path.abspath(folder)) for folder in several)
 
 
-def _workers(config: TrainingConfig) -> int:
+def workers_of(config: TrainingConfig) -> int:
     return max(1, os.cpu_count() or 1) if config.workers is None else config.workers
 
 
@@ -149,13 +149,13 @@ def _prepare(run: Run, resume: bool, overwrite: bool) -> TrainingData:
         raise FileExistsError(f"{run.output} exists and is no model folder, so it is not replaced: choose another one.")
     record = run.work / "run.json"
     if record.is_file() and resume:
-        return _resumed(run, record)
+        return resumed_data(run, record)
     if run.work.exists() and not overwrite:
         raise FileExistsError(f"{run.work} holds an unfinished run: add --resume to go on with it, or --overwrite to "
                               "start anew.")  # fmt: skip
     shutil.rmtree(run.work, ignore_errors=True)
-    imagenet = _start_weights(run.config)
-    found = collect(run.folders, run.config, _workers(run.config), _part(run.progress, 0.0, _DATA_DONE))
+    imagenet = start_weights(run.config)
+    found = collect(run.folders, run.config, workers_of(run.config), part_of(run.progress, 0.0, _DATA_DONE))
     for line in found.report.lines():
         run.log(line)
     if imagenet is None:
@@ -167,7 +167,7 @@ def _prepare(run: Run, resume: bool, overwrite: bool) -> TrainingData:
     return data
 
 
-def _resumed(run: Run, record: Path) -> TrainingData:
+def resumed_data(run: Run, record: Path) -> TrainingData:
     clean_up(run.work)
     try:
         facts = json.loads(record.read_text(encoding="utf-8"))
@@ -183,7 +183,7 @@ def _resumed(run: Run, record: Path) -> TrainingData:
     return data
 
 
-def _start_weights(config: TrainingConfig) -> Path | None:
+def start_weights(config: TrainingConfig) -> Path | None:
     """The backbone's start weights; None where there are none."""
     if config.imagenet == "auto":
         found = find_imagenet(config.backbone)
@@ -197,11 +197,11 @@ def _start_weights(config: TrainingConfig) -> Path | None:
     return None
 
 
-def _open_store(run: Run, samples: list[Sample], team: Team) -> PictureStore:
+def open_store(run: Run, samples: list[Sample], team: Team) -> PictureStore:
     """The prepared slices; one process of each machine makes them, where machines share no folder."""
     def fill() -> PictureStore:
-        return PictureStore(samples, run.work / "pictures", run.config.preprocessing(), _workers(run.config),
-                            _part(run.progress, _DATA_DONE, _STORE_DONE))  # fmt: skip
+        return PictureStore(samples, run.work / "pictures", run.config.preprocessing(), workers_of(run.config),
+                            part_of(run.progress, _DATA_DONE, _STORE_DONE))  # fmt: skip
 
     team.from_leader(lambda: fill() and None)
     local_leader = os.environ.get("LOCAL_RANK", "0") == "0"
@@ -211,7 +211,7 @@ def _open_store(run: Run, samples: list[Sample], team: Team) -> PictureStore:
     return fill()
 
 
-def _kept(run: Run, data: TrainingData, store: PictureStore) -> tuple[list[Sample], PictureStore]:
+def shown_slices_of(run: Run, data: TrainingData, store: PictureStore) -> tuple[list[Sample], PictureStore]:
     """Samples and pictures without the slices in which no lungs were found."""
     kept = [i for i, keep in enumerate(store.kept) if keep]
     lost = [data.samples[i] for i, keep in enumerate(store.kept) if not keep]
@@ -228,12 +228,12 @@ def _kept(run: Run, data: TrainingData, store: PictureStore) -> tuple[list[Sampl
     return samples, store.only(kept)
 
 
-def _part(progress: Progress, start: float, end: float) -> Progress:
+def part_of(progress: Progress, start: float, end: float) -> Progress:
     return lambda share, message="": progress(start + (end - start) * share, message)
 
 
 @contextmanager
-def _repeatable() -> Iterator[None]:
+def repeatable() -> Iterator[None]:
     """The same numbers in every run on one device; what torch cannot repeat there stays as it is."""
     before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")

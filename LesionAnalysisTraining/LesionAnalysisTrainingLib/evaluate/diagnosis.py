@@ -25,7 +25,7 @@ Progress = Callable[[float, str], None]
 _COLUMNS = {"accuracy": "accuracy", "sensitivity": "recall", "specificity": "specificity", "precision": "precision",
             "f1": "F1", "auc": "AUC", "ap": "AP"}  # fmt: skip
 _READ = 0.1  # share of the time that reading takes
-INTERVALS = "In brackets 95 % intervals over redrawn patients; none where a class has a single patient."
+INTERVALS = "With 95 % intervals over redrawn patients; none where a class has a single patient."
 
 
 @dataclass(frozen=True, eq=False)

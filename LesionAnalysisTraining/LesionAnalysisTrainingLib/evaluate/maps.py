@@ -151,7 +151,8 @@ def cam_weights(network: nn.Module, positive: int) -> torch.Tensor | None:
     if len(holders) != 1 or not isinstance(holders[0], nn.Linear) or holders[0].in_features != channels[-1]:
         return None
     generator = torch.Generator().manual_seed(0)
-    c3, c4, c5 = (torch.rand((1, k, side, side), generator=generator) for k, side in zip(channels, (8, 4, 2), strict=True))
+    sides = zip(channels, (8, 4, 2), strict=True)
+    c3, c4, c5 = (torch.rand((1, k, side, side), generator=generator) for k, side in sides)
     with torch.inference_mode():
         pools = torch.allclose(network.head(c3, c4, c5), holders[0](c5.mean((2, 3))), atol=1e-4)
     return holders[0].weight[positive].detach().clone() if pools else None
@@ -167,7 +168,7 @@ def largest_region(heat: np.ndarray) -> Regions:
 
 
 def perfect(mask: np.ndarray, crop: Box2D, cells: int, min_cells: int) -> Candidates:
-    """The ceiling: what a map without fault would show of ``mask`` (H, W) on a grid of ``cells`` a side over ``crop``."""
+    """The ceiling: what a map without fault shows of ``mask`` (H, W) on a grid of ``cells`` a side over ``crop``."""
     size = SIZE if SIZE % cells == 0 else 32 * cells  # of which whole cells can be cut
     regions = split_regions(perfect_map(resize_mask(mask, crop, size), cells), min_cells)
     return _at_512(tuple(regions), crop, (cells, cells), place_heat(regions, crop, mask.shape)[1] > 0)

@@ -11,11 +11,11 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from LesionAnalysisLib.report.json_csv import plain
 from LesionAnalysisLib.results import RESEARCH_NOTICE
 from LesionAnalysisLib.volume.files import printable
 
 from .. import plots
-from ..checkpoint import json_bytes
 from .page import page
 from .report import Report
 
@@ -54,7 +54,8 @@ def write_report(report: Report, output: Path, overwrite: bool = False,
     if report.plots and not plots.available():
         report = replace(report, plots=[], notes=[*report.notes, NO_PLOTS])
     with _replaced(output) as folder:
-        (folder / METRICS).write_bytes(json_bytes(_metrics(report)))
+        text = json.dumps(plain(_metrics(report)), indent=1, ensure_ascii=False)
+        (folder / METRICS).write_text(printable(text) + "\n", encoding="utf-8")
         for table in report.tables:
             (folder / f"{table.name}.csv").write_text(table.csv(), encoding="utf-8")
         (folder / "plots").mkdir()

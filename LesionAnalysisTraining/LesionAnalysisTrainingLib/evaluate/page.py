@@ -15,7 +15,11 @@ from .report import Plot, Report
 
 # Even if a text slipped through unescaped, the page could neither run nor load anything.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
-_PLOTS = "figure img{background:#fff}figure{margin:0 0 12px}"  # plots are made for paper: white also in the dark
+# Plots are made for paper, white also in the dark, and not enlarged; wide tables of figures are kept narrow.
+_OWN = """figure img { background:#fff; width:auto; max-width:100%; } figure { margin:0 0 12px; }
+.lesions th { white-space:normal; vertical-align:bottom; } .lesions th,.lesions td { padding:6px 7px; }
+.lesions small { font-size:11.5px; }
+"""
 
 
 def page(report: Report, plots: Path, created: str | None = None) -> str:
@@ -26,8 +30,9 @@ def page(report: Report, plots: Path, created: str | None = None) -> str:
         f'<h1>{_text(report.title)}</h1></div><div class="meta">{_text(created)}</div></header>',
         f'<div class="notice" role="note">{_text(RESEARCH_NOTICE)}</div>',
         _notes(report.notes),
-        *(_card(table.title, table.html()) for table in report.tables),
+        *(_card(table.title, table.html()) for table in report.tables if table.printed),
         *(_figure(plot, plots / f"{plot.name}.png") for plot in report.plots),
+        *(_card(table.title, table.html()) for table in report.tables if not table.printed),
         _card("What was measured", _subject(report.subject)),
         f"<footer>{_text(RESEARCH_NOTICE)}</footer>",
     ]
@@ -35,7 +40,7 @@ def page(report: Report, plots: Path, created: str | None = None) -> str:
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{_text(report.title)} - LesionAnalysis</title>\n<style>{STYLE}{_PLOTS}</style>\n</head>\n"
+        f"<title>{_text(report.title)} - LesionAnalysis</title>\n<style>{STYLE}{_OWN}</style>\n</head>\n"
         "<body>\n<main>\n" + "\n".join(section for section in sections if section) + "\n</main>\n</body>\n</html>\n"
     )
 

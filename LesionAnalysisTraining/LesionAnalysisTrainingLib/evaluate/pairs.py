@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import csv
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from LesionAnalysisLib.volume import read_ct
 from LesionAnalysisLib.volume.files import READERS, printable, read_itk
 from LesionAnalysisLib.volume.nifti import read_nifti
 from LesionAnalysisLib.volume.pictures import PICTURE_SUFFIXES, natural_order
 from LesionAnalysisLib.volume.readers import VOLUME_SUFFIXES, case_name
 from PIL import Image, UnidentifiedImageError
 
-from ..dataset.files import is_hidden, listed
+from ..dataset.files import axial_slice, is_hidden, listed
 
+SLICE_SUFFIXES, ALL_SUFFIXES = PICTURE_SUFFIXES, (*VOLUME_SUFFIXES, *PICTURE_SUFFIXES)
+UNKNOWN_PATIENTS = ("No slices.csv says whose the slices are: intervals take each slice as a patient of its own, which "
+                    "makes them too narrow.")  # fmt: skip
 SLICES = "slices.csv"  # beside the folders of pictures and masks: whose each slice is
 _MASK_ENDINGS = ("_mask", "-mask", "_masks", "_lung", "_seg", "_label")  # of a mask's name after its case's
 
@@ -56,7 +61,7 @@ def match(images: str | os.PathLike, masks: str | os.PathLike, suffixes: tuple[s
                          "name each mask like its picture, with or without '_mask'.")  # fmt: skip
     taken = set(found.values())
     without = [path.name for path in pictures if path not in taken and case_name(path) not in found]
-    notes = [f"{len(without)} files have no mask and are left out: {listed(without)}."] if without else []
+    notes = [f"Left out without a mask: {listed(without)} ({len(without)} in all)."] if without else []
     if limit and len(cases) > limit:
         notes.append(f"Only {limit} of {len(cases)} files were looked at.")
         cases = [cases[i] for i in np.linspace(0, len(cases) - 1, limit).round().astype(int)]
@@ -95,6 +100,25 @@ def read_mask(path: Path) -> np.ndarray:
     return values.astype(np.int16)[None]
 
 
+def read_pair(pair: Pair) -> tuple[np.ndarray, np.ndarray]:
+    """The picture (H, W) uint8 and its mask (H, W). Raises ValueError where they differ in size."""
+    picture, mask = axial_slice(read_ct(pair.image), 0), read_mask(pair.mask)[0]
+    if picture.dtype != np.uint8:
+        raise ValueError(f"{pair.image.name} is no picture: give slices as PNG, JPEG, TIFF or BMP.")
+    if picture.shape != mask.shape:
+        raise ValueError(f"The mask {pair.mask.name} has {mask.shape[1]} x {mask.shape[0]} pixels, its picture "
+                         f"{picture.shape[1]} x {picture.shape[0]}: give masks of the pictures' size.")  # fmt: skip
+    return picture, mask
+
+
+def spread_lesions(pairs: Sequence[Pair], count: int) -> set[str]:
+    """Names of slices with lesions, spread evenly over all of them."""
+    infected = [pair.name for pair in pairs if read_mask(pair.mask).any()]
+    if not infected or count < 1:
+        return set()
+    return {infected[i] for i in np.linspace(0, len(infected) - 1, min(count, len(infected))).round().astype(int)}
+
+
 def _files(place: str | os.PathLike, suffixes: tuple[str, ...]) -> list[Path]:
     path = Path(os.path.abspath(place))
     if path.is_file():
@@ -130,7 +154,3 @@ def _patients(*folders: Path) -> dict[str, str]:
                     rows = list(csv.DictReader(file))
                 return {row["slice"]: row["patient"] for row in rows if row.get("slice") and row.get("patient")}
     return {}
-
-
-SLICE_SUFFIXES = PICTURE_SUFFIXES
-ALL_SUFFIXES = (*VOLUME_SUFFIXES, *PICTURE_SUFFIXES)

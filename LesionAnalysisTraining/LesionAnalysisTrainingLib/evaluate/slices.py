@@ -23,7 +23,6 @@ from ..dataset.inspection import inspect
 from ..dataset.work import in_order
 
 Progress = Callable[[float, str], None]
-SPLITS = ("all", "train", "val", "test")
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,6 +25,7 @@ class Table:
     rows: Sequence[Sequence[Any]]
     note: str = ""  # what a reader must know to read it
     digits: int = 3
+    printed: bool = True  # False: a detail, which the terminal leaves out and the page shows last
 
     def csv(self) -> str:
         """All digits; an interval takes two more columns, ``... low`` and ``... high``."""
@@ -39,27 +40,42 @@ class Table:
             writer.writerow([_cell(value) for part in parts for value in part])
         return text.getvalue()
 
-    def text(self) -> str:
-        """Aligned columns under the title."""
-        cells = [[str(name) for name in self.columns], *([self.shown(cell) for cell in row] for row in self.rows)]
+    def text(self, width: int = 150) -> str:
+        """Aligned columns under the title; without intervals where lines would be longer than ``width``."""
+        lines = self._lines(self.rows)
+        if max(map(len, lines)) > width:
+            bare = [[cell.value if isinstance(cell, Ranged) else cell for cell in row] for row in self.rows]
+            lines = self._lines(bare)
+        return "\n".join([self.title, *lines])
+
+    def _lines(self, rows: Sequence[Sequence[Any]]) -> list[str]:
+        cells = [[printable(str(name)) for name in self.columns], *([self.shown(c) for c in row] for row in rows)]
         widths = [max(len(row[i]) for row in cells) for i in range(len(self.columns))]
         left = [self._words(i) for i in range(len(self.columns))]
-        lines = ["  ".join(cell.ljust(w) if words else cell.rjust(w)
-                           for cell, w, words in zip(row, widths, left, strict=True)).rstrip() for row in cells]  # fmt: skip
-        return "\n".join([self.title, *(f"  {line}" for line in lines)])
+        lines = []
+        for row in cells:
+            places = zip(row, widths, left, strict=True)
+            parts = [cell.ljust(width) if words else cell.rjust(width) for cell, width, words in places]
+            lines.append(f"  {'  '.join(parts)}".rstrip())
+        return lines
 
     def html(self) -> str:
         """A table element with its note; every text in it is escaped."""
         kinds = ["" if self._words(i) else " class=num" for i in range(len(self.columns))]
         head = "".join(f"<th{kind}>{escape(str(name))}</th>" for name, kind in zip(self.columns, kinds, strict=True))
-        body = "".join(
-            "<tr>" + "".join(f"<td{kind}>{escape(self.shown(cell))}</td>"
-                             for cell, kind in zip(row, kinds, strict=True)) + "</tr>"
-            for row in self.rows
-        )  # fmt: skip
+        body = ""
+        for row in self.rows:
+            cells = (f"<td{kind}>{self._html(cell)}</td>" for cell, kind in zip(row, kinds, strict=True))
+            body += f"<tr>{''.join(cells)}</tr>"
         note = f"<p><small>{escape(self.note)}</small></p>" if self.note else ""
         table = f"<table class=lesions><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
         return f"{note}<div class=scroll>{table}</div>"
+
+    def _html(self, cell: Any) -> str:
+        """A cell; its interval in a line of its own, so that tables stay narrow."""
+        if isinstance(cell, Ranged) and cell.low is not None:
+            return f"{self.shown(cell.value)}<br><small>{self.shown(cell.low)}–{self.shown(cell.high)}</small>"
+        return escape(self.shown(cell))
 
     def records(self) -> list[dict[str, Any]]:
         """Rows as mappings for JSON; intervals as value, low and high."""

@@ -108,7 +108,8 @@ def balanced_accuracy(types: np.ndarray, given: np.ndarray, groups: np.ndarray, 
     right = (types == given).astype(float)
 
     def statistic(weights: np.ndarray) -> dict[str, np.ndarray]:
-        each = [divide(weights @ (right * (types == t)), weights @ (types == t).astype(float)) for t in np.unique(types)]
+        members = [(types == t).astype(float) for t in np.unique(types)]
+        each = [divide(weights @ (right * here), weights @ here) for here in members]
         known = ~np.isnan(each)
         return {"balanced": divide(np.nansum(each, axis=0), known.sum(axis=0))}
 

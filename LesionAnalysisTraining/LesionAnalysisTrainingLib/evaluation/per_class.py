@@ -63,12 +63,12 @@ def threshold_table(truth_labels: np.ndarray, probabilities: np.ndarray) -> list
     likeliest, classes = table.argmax(axis=1), range(table.shape[1])
     rows = []
     for threshold in THRESHOLDS:
-        called = [(likeliest == c) & (table[:, c] >= threshold) for c in classes]
-        rows.append({
-            "threshold": threshold,
-            "recognized": [float(weighted.divide(np.sum(called[c] & (truth == c)), np.sum(truth == c))) for c in classes],
-            "accuracy": [float(weighted.divide(np.sum(called[c] == (truth == c)), len(truth))) for c in classes],
-        })  # fmt: skip
+        recognized, accuracy = [], []
+        for c in classes:
+            here, called = truth == c, (likeliest == c) & (table[:, c] >= threshold)
+            recognized.append(float(weighted.divide(np.sum(called & here), np.sum(here))))
+            accuracy.append(float(weighted.divide(np.sum(called == here), len(truth))))
+        rows.append({"threshold": threshold, "recognized": recognized, "accuracy": accuracy})
     return rows
 
 

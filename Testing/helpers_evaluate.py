@@ -1,0 +1,48 @@
+"""Tiny models, labeled slices and slices with drawn lesions for the tests of ``evaluate``."""
+
+import csv
+
+import numpy as np
+import torch
+from helpers_training import chest_picture, save
+from LesionAnalysisLib.clusters import LesionClusters
+from LesionAnalysisLib.fecnn import FeCNN
+from LesionAnalysisLib.lungs import Preprocessing
+from LesionAnalysisLib.model import ModelBundle
+
+
+def tiny_model(folder, classes=("NonCOVID", "COVID"), seed=0):
+    """An untrained model; the disease is the last class."""
+    torch.manual_seed(seed)
+    centers = np.random.default_rng(0).random((3, 512))
+    return ModelBundle.save(
+        folder, FeCNN("resnet18", len(classes)).eval(), title="tiny", license="CC0", classes=classes, card="",
+        positive=len(classes) - 1, preprocessing=Preprocessing(size=128).to_dict(),
+        clusters=LesionClusters(2).fit(centers), threshold=0.4,
+    )  # fmt: skip
+
+
+def labeled_folder(root):
+    """Three slices of each of two classes, one a patient, with a manifest of their splits."""
+    rng, rows = np.random.default_rng(0), [("file", "label", "patient", "split")]
+    for sick, name in enumerate(("NonCOVID", "COVID")):
+        for i in range(3):
+            save(root / f"{name}{i}.png", chest_picture(rng, bool(sick)))
+            rows.append((f"{name}{i}.png", name, f"{name}{i}", "test" if i else "train"))
+    with open(root / "manifest.csv", "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows(rows)
+    return root
+
+
+def drawn_folder(root):
+    """Two slices with ground glass (1) in both lungs, two with consolidation (2), a clean one; three patients."""
+    rng = np.random.default_rng(0)
+    for i in range(5):
+        mask = np.zeros((96, 96), np.uint8)
+        if i < 4:
+            mask[20:76, 54:80] = mask[20:76, 16:42] = 1 + i % 2
+        save(root / "images" / f"s{i}.png", chest_picture(rng, i < 4))
+        save(root / "masks" / f"s{i}.png", mask)
+    lines = ["slice,patient", *(f"s{i},p{i // 2}" for i in range(5))]
+    (root / "slices.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return root

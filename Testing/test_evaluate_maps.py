@@ -1,0 +1,105 @@
+"""What a model sees in one picture: maps by every method, ceilings, and masks found by name."""
+
+import numpy as np
+import pytest
+import torch
+from helpers_evaluate import tiny_model
+from helpers_training import chest_picture, save
+from LesionAnalysisLib.analyzer import AnalysisConfig, LesionAnalyzer
+from LesionAnalysisLib.fecnn import FeCNN
+from LesionAnalysisLib.volume import ct_from_array
+from LesionAnalysisTrainingLib.evaluate import maps
+from LesionAnalysisTrainingLib.evaluate.pairs import match, read_mask
+from LesionAnalysisTrainingLib.evaluation.detection import truth_lesions
+from PIL import Image
+from torch import nn
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    return tiny_model(tmp_path_factory.mktemp("models") / "m2")
+
+
+def test_lam_with_regions_is_what_an_analysis_shows(bundle):
+    mapper = maps.Mapper(bundle, min_cells=1)
+    analyzer = LesionAnalyzer(bundle, AnalysisConfig(threshold=1e-9, min_cells=1))
+    picture = chest_picture(np.random.default_rng(0), True)
+    look = mapper.look("s", picture)
+    heat, labels, kept = mapper.place(look, mapper.regions(mapper.heat(look, "lam")))
+    analysis = analyzer.analyze(ct_from_array(picture[None], np.diag([-1.0, -1, 1, 1]), "s", calibrated=False))
+    assert look.probability == pytest.approx(analysis.slices[0].probability, abs=1e-5)
+    assert len(kept) == len(analysis.slices[0].lesions) > 0
+    assert np.array_equal(labels > 0, analysis.ct.axial().from_volume(analysis.lesion_labels)[0] > 0)
+    found = mapper.candidates(look, mapper.regions(mapper.heat(look, "lam")))
+    assert found.area.shape == (512, 512) and len(found.boxes) == len(kept)
+    for box, peak in zip(found.boxes, found.peaks, strict=True):
+        assert (box[:2] < peak).all() and (peak < box[2:]).all()
+
+
+def test_picture_without_lungs_counts_as_nothing_found(bundle):
+    grey = np.full((64, 64), 200, np.uint8)
+    grey[:32] = 190
+    assert maps.Mapper(bundle).look("s", grey) is None
+
+
+def test_ceiling_on_a_fine_grid_is_nearly_the_mask():
+    mask = np.zeros((256, 200), bool)
+    mask[40:100, 50:110] = True
+    found = maps.perfect(mask, (19.5, 9.5, 219.5, 189.5), 32, 1)
+    truth = truth_lesions(maps.resize_mask(mask, maps.whole(mask)))
+    assert len(found.boxes) == 1
+    assert found.boxes[0] == pytest.approx(truth.boxes[0], abs=0.6 * 512 / 32)
+    both, either = (found.area & (truth.labels > 0)).sum(), (found.area | (truth.labels > 0)).sum()
+    assert both / either > 0.8
+
+
+def test_cam_needs_pooling_and_one_linear_layer():
+    class Pooled(nn.Module):
+        def __init__(self, largest):
+            super().__init__()
+            self.linear, self.largest = nn.Linear(512, 2), largest
+
+        def forward(self, c3, c4, c5):
+            return self.linear(c5.amax((2, 3)) if self.largest else c5.mean((2, 3)))
+
+    network = FeCNN("resnet18").eval()
+    assert maps.cam_weights(network, 1) is None
+    network.head = Pooled(largest=False)
+    assert torch.equal(maps.cam_weights(network, 1), network.head.linear.weight[1])
+    network.head = Pooled(largest=True)
+    assert maps.cam_weights(network, 1) is None
+
+
+def test_a_map_without_the_common_step_gives_one_box_around_the_largest_part_above_a_fifth():
+    heat = np.zeros((6, 6))
+    heat[0, 0], heat[3:5, 2:5], heat[5, 5] = 10, 3, 1
+    regions = maps.largest_region(heat)
+    assert [r.box for r in regions] == [(3, 2, 5, 5)]
+    assert len(maps.largest_region(np.zeros((4, 4)))) == 0
+
+
+# Names and values of masks
+
+
+def test_masks_are_found_by_name_with_or_without_an_ending(tmp_path):
+    for name in ("a.png", "b.png", "b_mask.png", "a_mask.png", "c.png"):
+        save(tmp_path / name, np.zeros((4, 4), np.uint8))
+    pairs, notes = match(tmp_path, tmp_path, (".png",))
+    assert [(p.name, p.mask.name, p.patient) for p in pairs] == [("a", "a_mask.png", "a"), ("b", "b_mask.png", "b")]
+    assert notes == ["Left out without a mask: c.png (1 in all)."]
+    assert len(match(tmp_path, tmp_path, (".png",), limit=1)[0]) == 1
+
+
+def test_values_of_a_mask_are_its_palette_indices(tmp_path):
+    image = Image.fromarray(np.array([[0, 1], [2, 0]], np.uint8)).convert("P")
+    image.putpalette([0, 0, 0, 255, 0, 0, 0, 255, 0])
+    image.putdata([0, 1, 2, 0])
+    image.save(tmp_path / "m.png")
+    assert read_mask(tmp_path / "m.png").tolist() == [[[0, 1], [2, 0]]]
+    Image.fromarray(np.dstack([np.eye(4, dtype=np.uint8) * 255] + [np.zeros((4, 4), np.uint8)] * 2)).save(
+        tmp_path / "c.png"
+    )
+    with pytest.raises(ValueError, match="has colors"):
+        read_mask(tmp_path / "c.png")
