@@ -19,10 +19,10 @@ from LesionAnalysisTrainingLib.baselines.handcrafted import HandCrafted
 from LesionAnalysisTrainingLib.baselines.network import Network
 from LesionAnalysisTrainingLib.compare.data import RECORD
 from LesionAnalysisTrainingLib.compare.main import compare_main
-from LesionAnalysisTrainingLib.compare.paired import auc_difference, p_value
 from LesionAnalysisTrainingLib.compare.published import TABLE_3, TABLE_4, published
 from LesionAnalysisTrainingLib.compare.report import make_report, printed, write
 from LesionAnalysisTrainingLib.compare.runs import RESULT, compare
+from LesionAnalysisTrainingLib.evaluation.paired import auc_difference, p_value
 from sklearn.metrics import f1_score, recall_score, roc_auc_score
 
 CONFIG = TrainingConfig(phases=(Phase(64, 2, 4),), samples_per_epoch=8, imagenet=None, backbone="resnet18", workers=0,

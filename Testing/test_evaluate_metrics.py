@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from LesionAnalysisTrainingLib.evaluation.comparison import auc_difference, delong, mcnemar
+from LesionAnalysisTrainingLib.evaluation.comparison import delong, mcnemar
 from LesionAnalysisTrainingLib.evaluation.identification import (
     assign_clusters,
     balanced_accuracy,
@@ -12,6 +12,7 @@ from LesionAnalysisTrainingLib.evaluation.identification import (
     lesion_type,
     type_figures,
 )
+from LesionAnalysisTrainingLib.evaluation.paired import auc_difference
 from LesionAnalysisTrainingLib.evaluation.per_class import class_figures, decide, threshold_table
 from sklearn import metrics as sk
 

@@ -15,7 +15,8 @@ from xml.etree import ElementTree
 import pytest
 from helpers_training import class_folders
 from install_tree import install_extension, missing_tool
-from LesionAnalysisTrainingLib import Phase, TrainingConfig, cli
+from LesionAnalysisTrainingLib import Phase, TrainingConfig, cli, panel
+from LesionAnalysisTrainingLib.options import config_of
 
 ROOT = Path(__file__).resolve().parents[1]
 MODULE = ROOT / "LesionAnalysisTraining" / "LesionAnalysisTraining.py"
@@ -52,11 +53,11 @@ def slicer_line(**values):
 
 def from_slicer(**values):
     """The settings that such a line gives."""
-    return cli._config(cli._arguments(slicer_line(data="d", output="m", **values), LABELS))
+    return config_of(cli._arguments(slicer_line(data="d", output="m", **values), LABELS))
 
 
 def from_line(*words):
-    return cli._config(cli._arguments(["d", "-o", "m", *words], None))
+    return config_of(cli._arguments(["d", "-o", "m", *words], None))
 
 
 def refusal(capfd, *words):
@@ -275,7 +276,7 @@ def test_progress_is_what_slicer_reads(module, training, capfd, monkeypatch):
 
     training.act = act
     clock = iter(range(0, 1000, 2))
-    monkeypatch.setattr(cli.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(panel.time, "monotonic", lambda: next(clock))
     assert module.main(slicer_line(data="d", output="m")) == 0
     out, err = capfd.readouterr()
     assert err == ""
@@ -294,7 +295,7 @@ def test_progress_is_what_slicer_reads(module, training, capfd, monkeypatch):
 def test_a_long_training_is_brief(module, training, capfd, monkeypatch):
     """Slicer searches all that was said for progress when the training ends."""
     now = [0.0]
-    monkeypatch.setattr(cli.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(panel.time, "monotonic", lambda: now[0])
 
     def act(data, output, config, log, progress, **more):
         for i in range(36000):  # ten hours at one batch a second

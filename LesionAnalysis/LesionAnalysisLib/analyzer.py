@@ -220,7 +220,7 @@ class _Run:
 
     def _place(self, item: LungSlice, heat: np.ndarray, activations: torch.Tensor, probability: float) -> None:
         if self.config.inside_lungs:
-            heat = heat * (_lung_share(self.lungs[item.index], item.crop, heat.shape) > 0)
+            heat = heat * (lung_share(self.lungs[item.index], item.crop, heat.shape) > 0)
         regions = split_regions(heat, self.config.min_cells)
         if self.config.split_merged:
             regions = split_merged(regions, min_cells=self.config.min_cells)
@@ -312,7 +312,7 @@ class _Timed:
         self.timing[self.stage] += time.perf_counter() - self.began
 
 
-def _lung_share(lungs: np.ndarray, crop: tuple, grid: tuple[int, int]) -> np.ndarray:
+def lung_share(lungs: np.ndarray, crop: tuple, grid: tuple[int, int]) -> np.ndarray:
     """Share of lung in every cell of the heatmap, (h, w): the lungs averaged over the cells."""
     rows = np.linspace(crop[0], crop[2], grid[0] + 1)
     columns = np.linspace(crop[1], crop[3], grid[1] + 1)

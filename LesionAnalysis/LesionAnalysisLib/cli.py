@@ -1,4 +1,4 @@
-"""The command line ``lesion-analysis``: analyze, demo, train, evaluate.
+"""The command line ``lesion-analysis``: analyze, demo, train, evaluate, compare.
 
     lesion-analysis analyze ct.nii.gz --output results
     python LesionAnalysis/LesionAnalysisLib/cli.py analyze ct.nii.gz --output results

@@ -7,6 +7,7 @@
 network, ``trainer`` trains (with ``distributed`` and ``checkpoint``), ``lesion_space`` and ``calibration`` learn
 what the model needs besides, ``evaluation``, ``plots`` and ``card`` are the evidence, ``finish`` puts the model
 folder together, ``run`` is the way through all of it, ``cli`` the door for the command line and Slicer.
+``evaluate`` measures models, ``compare`` trains the rivals of the paper (``baselines``) beside FeCNN.
 """
 
 from importlib import import_module

@@ -15,11 +15,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from LesionAnalysisLib.cli import DONE, FAILED, USAGE
 from LesionAnalysisLib.console import Console, sentence
 from LesionAnalysisLib.results import RESEARCH_NOTICE
 
-from .. import cli
 from ..config import TrainingConfig
+from ..options import add_data_options, add_network_options, add_run_options, config_of
 
 QUICK = {"sizes": (64,), "epochs": (2,), "batch": (8,), "slices_per_epoch": 96}  # unless an option says otherwise
 QUICK_OMEGA = 64  # training slices for equation 2
@@ -37,7 +38,7 @@ def compare_main(argv: Sequence[str]) -> int:
             raise ValueError("Systems are compared by a single process: start it without torchrun.")
     except (ValueError, OSError) as error:
         console.error(f"lesion-analysis compare: {sentence(error)}")
-        return cli.USAGE
+        return USAGE
     try:
         with closing(console.progress("Checking" if arguments.dry_run else "Comparing")) as progress:
             return _run(arguments, config, console, progress)
@@ -45,7 +46,7 @@ def compare_main(argv: Sequence[str]) -> int:
         if arguments.debug:
             traceback.print_exc()
         console.error(f"lesion-analysis compare: {sentence(error)}")
-        return cli.USAGE if isinstance(error, FileExistsError) else cli.FAILED
+        return USAGE if isinstance(error, FileExistsError) else FAILED
 
 
 def _run(arguments: argparse.Namespace, config: TrainingConfig, console: Console, progress: Any) -> int:
@@ -65,13 +66,13 @@ def _run(arguments: argparse.Namespace, config: TrainingConfig, console: Console
         systems = find_systems(arguments.systems.split(","))
     except ValueError as error:
         console.error(f"lesion-analysis compare: {sentence(error)}")
-        return cli.USAGE
+        return USAGE
     log(f"{len(systems)} systems, each with {budget(config)}.")
     if arguments.dry_run:
         for line in check_data(arguments.data, config, progress).report.lines():
             log(line)
         console.result("The systems can be compared on the data. Nothing was written.")
-        return cli.DONE
+        return DONE
     compared = compare(arguments.data, arguments.output, systems, config, quick=arguments.quick,
                        overwrite=arguments.overwrite, keep_networks=arguments.keep_networks, log=log,
                        progress=progress)  # fmt: skip
@@ -86,7 +87,7 @@ def _run(arguments: argparse.Namespace, config: TrainingConfig, console: Console
     console.result(f"Tables, plots and the page report.html are in {arguments.output}.")
     for name, why in compared.failed.items():
         console.error(f"lesion-analysis compare: {name} failed: {why}")
-    return cli.FAILED if compared.failed else cli.DONE
+    return FAILED if compared.failed else DONE
 
 
 # -- options ----------------------------------------------------------------------------------------------
@@ -117,10 +118,10 @@ def _parser() -> argparse.ArgumentParser:
         "fecnn-without-fusion, fecnn-without-fpn (default: all)")  # fmt: skip
     add("--quick", action="store_true", help="a try of minutes: 64 px, 2 epochs of 96 slices in batches of 8, from at "
         "most 256 training slices, judged on at most 96; options below change the budget")  # fmt: skip
-    cli._add_data(parser.add_argument_group("data"))
-    cli._add_network(_Without(parser.add_argument_group("networks and budget, the same for all"), _OF_NETWORKS))
+    add_data_options(parser.add_argument_group("data"))
+    add_network_options(_Without(parser.add_argument_group("networks and budget, the same for all"), _OF_NETWORKS))
     group = parser.add_argument_group("run")
-    cli._add_run(_Without(group, _OF_MODELS))
+    add_run_options(_Without(group, _OF_MODELS))
     group.add_argument("--overwrite", action="store_true", help="drop the comparison that is in DIR, and start anew")
     group.add_argument("--keep-networks", action="store_true", help="leave each trained network beside its result")
     parser.set_defaults(no_fpn=False, no_fusion=False, clusters=None)
@@ -132,8 +133,8 @@ def _config(arguments: argparse.Namespace) -> TrainingConfig:
     if not arguments.output and not arguments.dry_run:
         raise ValueError("Give a folder for the comparison with --output.")
     if not arguments.quick:
-        return cli._config(arguments)
+        return config_of(arguments)
     for name, value in QUICK.items():
         if getattr(arguments, name) is None:
             setattr(arguments, name, value)
-    return replace(cli._config(arguments), balance=True, omega_samples=QUICK_OMEGA)
+    return replace(config_of(arguments), balance=True, omega_samples=QUICK_OMEGA)

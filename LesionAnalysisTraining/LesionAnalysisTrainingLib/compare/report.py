@@ -18,9 +18,9 @@ from ..evaluate.page import page
 from ..evaluate.report import Plot, Report
 from ..evaluate.tables import Ranged, Table
 from ..evaluation import diagnosis_figures, pr_curve, roc_curve
+from ..evaluation.paired import Difference, auc_difference
 from ..plots.canvas import count
 from .data import QUICK_SLICES
-from .paired import Difference, auc_difference
 from .published import DATASETS, TABLE_4, published
 from .runs import Compared, Result
 

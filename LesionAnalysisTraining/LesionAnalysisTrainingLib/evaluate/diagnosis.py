@@ -15,7 +15,8 @@ from LesionAnalysisLib.model import ModelBundle
 from .. import plots
 from ..dataset.files import listed
 from ..evaluation import diagnosis_figures, pr_curve, roc_curve
-from ..evaluation.comparison import auc_difference, delong, mcnemar
+from ..evaluation.comparison import delong, mcnemar
+from ..evaluation.paired import auc_difference
 from ..evaluation.per_class import class_figures, decide, threshold_table
 from .report import Plot, Report
 from .slices import Labeled, labeled_slices, predict

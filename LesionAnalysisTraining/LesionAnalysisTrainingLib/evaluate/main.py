@@ -14,10 +14,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from LesionAnalysisLib.cli import DONE, FAILED, USAGE
 from LesionAnalysisLib.console import Console, sentence
 from LesionAnalysisLib.results import RESEARCH_NOTICE
 
-DONE, FAILED, USAGE = 0, 1, 2
 _MEASURED = 0.93  # share of the time, for the progress; the rest is drawing
 _METHODS = ("lam", "cam", "normgrad", "gradcam++", "layercam", "hirescam")
 _SPLITS = ("all", "train", "val", "test")

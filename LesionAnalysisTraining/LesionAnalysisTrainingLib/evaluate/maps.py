@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from LesionAnalysisLib.analyzer import AnalysisConfig, LesionAnalyzer, _lung_share
+from LesionAnalysisLib.analyzer import AnalysisConfig, LesionAnalyzer, lung_share
 from LesionAnalysisLib.lesions import (
     FOUR_NEIGHBORS,
     Box2D,
@@ -116,7 +116,7 @@ class Mapper:
             heat, _ = heatmaps(self.analyzer.runner.folded.head, *look.maps, self.bundle.positive, METHODS[method])
         values = heat[0].cpu().numpy()
         if self.config.inside_lungs:
-            values = values * (_lung_share(look.lungs, look.crop, values.shape) > 0)
+            values = values * (lung_share(look.lungs, look.crop, values.shape) > 0)
         return values
 
     def regions(self, heat: np.ndarray, step: str = REGIONS) -> Regions:

@@ -1,7 +1,7 @@
 """Is one model better than another on the same slices? McNemar's exact test and DeLong's test of two AUCs.
 
 Both take slices as independent, which slices of one patient are not: their p-values are too small where patients
-have many slices. The bootstrap over patients, ``auc_difference``, does not take them so.
+have many slices. The bootstrap over patients, ``paired.auc_difference``, does not take them so.
 """
 
 from __future__ import annotations
@@ -10,9 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import binomtest, norm, rankdata
-
-from . import weighted
-from .resampling import Estimate, estimates, patients_by_class
 
 
 @dataclass(frozen=True)
@@ -80,23 +77,6 @@ def delong(truth: np.ndarray, first: np.ndarray, second: np.ndarray) -> DeLong:
     reach = float(norm.ppf(0.975)) * spread
     p = 2 * float(norm.sf(abs(difference) / spread)) if spread > 1e-12 else float(difference == 0)
     return DeLong(float(areas[0]), float(areas[1]), difference, difference - reach, difference + reach, p)
-
-
-def auc_difference(truth: np.ndarray, first: np.ndarray, second: np.ndarray, patients: np.ndarray,
-                   rounds: int = 400, seed: int = 0) -> Estimate:  # fmt: skip
-    """AUC of the first model less that of the second, with an interval over patients.
-
-    NaN ends where one of the classes has a single patient.
-    """
-    truth, patients = np.asarray(truth) > 0, np.asarray(patients)
-
-    def areas(weights: np.ndarray) -> dict[str, np.ndarray]:
-        one, two = (weighted.auc(*weighted.cumulative(truth, score, weights)) for score in (first, second))
-        return {"difference": one - two}
-
-    few = min(patients_by_class(truth, patients)) < 2
-    found = estimates(areas, patients, 0 if few else rounds, seed)["difference"]
-    return Estimate(found.value, np.nan, np.nan) if few else found
 
 
 def _placements(truth: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

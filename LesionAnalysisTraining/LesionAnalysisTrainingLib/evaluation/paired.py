@@ -1,4 +1,4 @@
-"""Is the AUC of a system another than that of FeCNN? A bootstrap over patients, paired: both see the same redraws."""
+"""Do two systems differ in AUC? A bootstrap over patients, paired: both see the same redraws."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..evaluation import weighted
-from ..evaluation.resampling import bounds, patients_by_class, redraws
+from . import weighted
+from .resampling import bounds, patients_by_class, redraws
 
 
 @dataclass(frozen=True)
