@@ -7,6 +7,13 @@ import pytest
 if "PYTEST_XDIST_WORKER" in os.environ:  # several test processes with all threads each would only wait for one another
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+SLOW = ("test_training_run.py", "test_training.py", "test_compare.py")  # minutes each
+
+
+def pytest_collection_modifyitems(items):
+    """The slowest files first, or the last process would still be busy with one when all others are done."""
+    items.sort(key=lambda item: item.path.name not in SLOW)
+
 
 @pytest.fixture
 def app():
