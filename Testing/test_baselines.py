@@ -23,15 +23,8 @@ from scipy.ndimage import gaussian_filter
 from sklearn.svm import SVC
 from torch import nn
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 CONFIG = TrainingConfig(phases=(Phase(64, 1, 8),), imagenet=None, device="cpu", workers=0, precision="float32")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def toy(train=24, val=8, test=12):

@@ -9,7 +9,6 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-import torch
 from helpers_training import chest_picture, save
 from LesionAnalysisLib.cli import main
 from LesionAnalysisTrainingLib import Phase, TrainingConfig
@@ -25,19 +24,12 @@ from LesionAnalysisTrainingLib.compare.runs import RESULT, compare
 from LesionAnalysisTrainingLib.evaluation.paired import auc_difference, p_value
 from sklearn.metrics import f1_score, recall_score, roc_auc_score
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 CONFIG = TrainingConfig(phases=(Phase(64, 2, 4),), samples_per_epoch=8, imagenet=None, backbone="resnet18", workers=0,
                         device="cpu", precision="float32", test_share=0.25)  # fmt: skip
 COMMON = ["--weights", "none", "--workers", "0", "--device", "cpu", "--sizes", "64", "--batch", "4", "--epochs", "1",
           "--slices-per-epoch", "8"]  # fmt: skip
 FAST = "hist-svm,lbp-mlp"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def make_data(folder, names=("NonCOVID", "COVID"), patients=16, slices=2):

@@ -101,7 +101,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     add("--preset", default="default", metavar="NAME", help="'default', or 'paper': the method as published")
     add(
         "--threshold",
-        type=_probability,
+        type=probability,
         metavar="P",
         help="a slice is positive from this probability on (default: the model's own, with the preset paper 0.5)",
     )
@@ -111,7 +111,8 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     add("--debug", action="store_true", help="show where in the program an error arose")
 
 
-def _probability(text: str) -> float:
+def probability(text: str) -> float:
+    """A probability as an option of the command line."""
     try:
         value = float(text)
     except ValueError:

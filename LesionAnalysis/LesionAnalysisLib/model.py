@@ -174,13 +174,26 @@ class ModelBundle:
             raise ValueError("The lesion clusters belong to another network: its C5 has other channels.")
         if set(names) != set(range(1, count + 1)):
             raise ValueError(f"Give one name for each of the clusters 1 to {count}.")
-        weights = quantize({name: _numpy(value) for name, value in network.state_dict().items()})
+        weights = _stored(network)
         files = {
             CONFIG: text.encode(), WEIGHTS: _array_bytes(weights),
             CLUSTERS: _array_bytes(clusters.to_arrays()), CARD: card.encode(),
         }  # fmt: skip
         _write(folder, files, attachments)
         return cls.load(folder)
+
+
+def as_stored(network: FeCNN) -> FeCNN:
+    """``network`` as a model folder gives it back: with its large weights in 8 bits.
+
+    Raises:
+        ValueError: a weight is not finite.
+    """
+    return _network(network.settings, _stored(network))
+
+
+def _stored(network: FeCNN) -> dict[str, np.ndarray]:
+    return quantize({name: _numpy(value) for name, value in network.state_dict().items()})
 
 
 def _parse(folder: Path, files: Mapping[str, bytes], name: str, reader: Callable[[bytes], Any]) -> Any:

@@ -12,7 +12,7 @@ import torch
 from LesionAnalysisLib import __version__
 from LesionAnalysisLib.clusters import KChoice, LesionClusters
 from LesionAnalysisLib.fecnn import FeCNN
-from LesionAnalysisLib.model import ModelBundle
+from LesionAnalysisLib.model import ModelBundle, as_stored
 from LesionAnalysisLib.study import input_statistics
 from scipy.special import logit, softmax
 
@@ -66,7 +66,7 @@ class Finisher:
         }  # fmt: skip
         progress(0.82, "Measuring")
         facts = self._facts(held_out, tested, temperature, threshold, clusters, choice)
-        facts["stored_weights_change"] = self._stored_change(parts, held_out, temperature)
+        facts["stored_weights_change"] = self._stored_change(held_out, temperature)
         progress(0.9, "Drawing the plots")
         attachments = self._plots(facts, held_out, train, clusters, choice)
         facts["plots"] = sorted(attachments)
@@ -205,11 +205,10 @@ class Finisher:
         omega = getattr(getattr(self.network.head, "fusion", None), "omega", None)
         return None if omega is None else [round(w, 4) for w in omega.tolist()]
 
-    def _stored_change(self, parts: dict[str, Any], held_out: Seen, temperature: float) -> float:
+    def _stored_change(self, held_out: Seen, temperature: float) -> float:
         """How far the weights as stored (8 bits) move a probability at most, on validation slices."""
-        draft = ModelBundle.save(self.run.work / "draft", self.network, card="draft", overwrite=True, **parts)
         rows = _spread(np.arange(len(held_out.order)), _CHECKED)
-        network = draft.network().to(self.trainer.device)
+        network = as_stored(self.network).to(self.trainer.device)
         again = self._look(held_out.order[rows], lambda _: None, network=network)
         change = self._probability(again, temperature) - self._probability(held_out, temperature)[rows]
         return float(np.abs(change).max())

@@ -203,6 +203,8 @@ def open_store(run: Run, samples: list[Sample], team: Team) -> PictureStore:
         return PictureStore(samples, run.work / "pictures", run.config.preprocessing(), workers_of(run.config),
                             part_of(run.progress, _DATA_DONE, _STORE_DONE))  # fmt: skip
 
+    if team.size == 1:
+        return fill()
     team.from_leader(lambda: fill() and None)
     local_leader = os.environ.get("LOCAL_RANK", "0") == "0"
     if not team.leader and local_leader:

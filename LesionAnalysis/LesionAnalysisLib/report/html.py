@@ -6,7 +6,7 @@ import base64
 import re
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -50,11 +50,16 @@ def report_html(analysis: Analysis, pictures: int = 6, created: str = "") -> str
         _settings(analysis),
         f"<footer>{escape(RESEARCH_NOTICE)}</footer>",
     ]
+    return document(analysis.name, sections)
+
+
+def document(title: str, sections: Sequence[str], style: str = "") -> str:
+    """A whole page of ``sections`` in HTML, empty ones left out; ``style`` is CSS beside that of all reports."""
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(analysis.name)} - LesionAnalysis</title>\n<style>{STYLE}</style>\n</head>\n"
+        f"<title>{escape(title)} - LesionAnalysis</title>\n<style>{STYLE}{style}</style>\n</head>\n"
         "<body>\n<main>\n" + "\n".join(section for section in sections if section) + "\n</main>\n</body>\n</html>\n"
     )
 

@@ -14,7 +14,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from LesionAnalysisLib.cli import DONE, FAILED, USAGE
+from LesionAnalysisLib.cli import DONE, FAILED, USAGE, probability
 from LesionAnalysisLib.console import Console, sentence
 from LesionAnalysisLib.results import RESEARCH_NOTICE
 
@@ -198,7 +198,7 @@ def _limit(parser: argparse.ArgumentParser) -> None:
 
 
 def _threshold(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--threshold", type=_probability, metavar="P",
+    parser.add_argument("--threshold", type=probability, metavar="P",
                         help="a slice is positive from this probability on (default: the model's own)")  # fmt: skip
 
 
@@ -206,13 +206,3 @@ def _count(text: str) -> int:
     if not (text.isascii() and text.isdigit() and int(text)):
         raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from 1 on")
     return int(text)
-
-
-def _probability(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
-    if not 0 < value < 1:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a number between 0 and 1")
-    return value

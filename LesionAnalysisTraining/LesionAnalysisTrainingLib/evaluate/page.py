@@ -7,14 +7,12 @@ import time
 from html import escape
 from pathlib import Path
 
-from LesionAnalysisLib.report.style import STYLE
+from LesionAnalysisLib.report.html import document
 from LesionAnalysisLib.results import RESEARCH_NOTICE
 from LesionAnalysisLib.volume.files import printable
 
 from .report import Plot, Report
 
-# Even if a text slipped through unescaped, the page could neither run nor load anything.
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 # Plots are made for paper, white also in the dark, and not enlarged; wide tables of figures are kept narrow.
 _OWN = """figure img { background:#fff; width:auto; max-width:100%; } figure { margin:0 0 12px; }
 .lesions th { white-space:normal; vertical-align:bottom; } .lesions th,.lesions td { padding:6px 7px; }
@@ -36,13 +34,7 @@ def page(report: Report, plots: Path, created: str | None = None) -> str:
         _card("What was measured", _subject(report.subject)),
         f"<footer>{_text(RESEARCH_NOTICE)}</footer>",
     ]
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{_text(report.title)} - LesionAnalysis</title>\n<style>{STYLE}{_OWN}</style>\n</head>\n"
-        "<body>\n<main>\n" + "\n".join(section for section in sections if section) + "\n</main>\n</body>\n</html>\n"
-    )
+    return document(printable(report.title), sections, _OWN)
 
 
 def _text(text: str) -> str:
