@@ -20,7 +20,6 @@ import hashlib
 import io
 import json
 import os
-import shutil
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -47,6 +46,7 @@ from .model_folder import (
     read_verified,
 )
 from .quantization import dequantize, quantize
+from .replacing import replaced
 
 _MAX_BYTES = 2**31  # of unpacked arrays; no FeCNN comes near, a decompression bomb does
 _TENSORS = {"<i1", "|i1", "<i4", "<i8", "<f2", "<f4", "<f8"}
@@ -243,19 +243,7 @@ def _write(folder: Path, files: Mapping[str, bytes], attachments: Mapping[str, b
     """Write all files, the checksums of ``files`` and the attachments beside ``folder``, then rename."""
     sums = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
     files = {**files, CHECKSUMS: (json.dumps(sums, indent=2) + "\n").encode(), **attachments}
-    fresh = folder.with_name(f".{folder.name}.{os.getpid()}.new")
-    old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
-    fresh.mkdir(parents=True)
-    try:
+    with replaced(folder) as fresh:
         for name, content in files.items():
             (fresh / name).parent.mkdir(exist_ok=True)
             (fresh / name).write_bytes(content)
-        if folder.exists():
-            folder.rename(old)
-        fresh.rename(folder)
-    except BaseException:
-        shutil.rmtree(fresh, ignore_errors=True)
-        if old.exists():
-            old.rename(folder)
-        raise
-    shutil.rmtree(old, ignore_errors=True)

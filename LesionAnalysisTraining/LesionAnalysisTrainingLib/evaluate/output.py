@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from LesionAnalysisLib.replacing import replaced
 from LesionAnalysisLib.report.json_csv import plain
 from LesionAnalysisLib.results import RESEARCH_NOTICE
 from LesionAnalysisLib.volume.files import printable
@@ -53,7 +52,7 @@ def write_report(report: Report, output: Path, overwrite: bool = False,
     output.parent.mkdir(parents=True, exist_ok=True)
     if report.plots and not plots.available():
         report = replace(report, plots=[], notes=[*report.notes, NO_PLOTS])
-    with _replaced(output) as folder:
+    with replaced(output) as folder:
         text = json.dumps(plain(_metrics(report)), indent=1, ensure_ascii=False)
         (folder / METRICS).write_text(printable(text) + "\n", encoding="utf-8")
         for table in report.tables:
@@ -82,24 +81,3 @@ def _is_evaluation(folder: Path) -> bool:
         return json.loads((folder / METRICS).read_text(encoding="utf-8")).get("program") == _PROGRAM
     except (OSError, ValueError, AttributeError):
         return False
-
-
-@contextmanager
-def _replaced(output: Path) -> Iterator[Path]:
-    """A new hidden folder that takes the place of ``output`` at the end; gone if anything went wrong before."""
-    fresh = output.with_name(f".{output.name}.{os.getpid()}.new")
-    old = output.with_name(f".{output.name}.{os.getpid()}.old")
-    shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir()
-    try:
-        yield fresh
-        if output.exists():
-            output.rename(old)
-        fresh.rename(output)
-    except BaseException:
-        if old.exists() and not output.exists():
-            old.rename(output)
-        raise
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-    shutil.rmtree(old, ignore_errors=True)
