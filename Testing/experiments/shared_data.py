@@ -15,10 +15,11 @@ VALIDATION_SCAN = "radiopaedia-8"  # clean and infected slices of one patient
 _COLUMNS = ("file", "label", "patient", "source", "split")
 
 
-def link_slices(data: Path, folder: Path, left_out: set[str] = LEFT_OUT) -> Path:
+def link_slices(data: Path, folder: Path, left_out: set[str] = LEFT_OUT, judged: str = "val") -> Path:
     """Fill ``folder`` with links to slices and radiopaedia of ``data``, and their ``manifest.csv``; the folder.
 
-    The volumes, the slices with lesion types, and the sources ``left_out`` take no part.
+    The volumes, the slices with lesion types, and the sources ``left_out`` take no part. What is fixed for validation
+    (COVID-CT's official list, one scan with clean and infected slices) goes to the split ``judged``.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for name, target in (("slices", data / "slices"), ("radiopaedia", data / "lesion-masks" / "radiopaedia")):
@@ -27,6 +28,7 @@ def link_slices(data: Path, folder: Path, left_out: set[str] = LEFT_OUT) -> Path
             link.symlink_to(target.resolve(), target_is_directory=True)
     rows = [row for row in _slices(data / "slices") if row["source"] not in left_out]
     rows += _radiopaedia(data / "lesion-masks" / "radiopaedia")
+    rows = [{**row, "split": judged if row["split"] == "val" else row["split"]} for row in rows]
     with open(folder / "manifest.csv", "w", newline="", encoding="utf-8") as file:
         table = csv.DictWriter(file, _COLUMNS)
         table.writeheader()

@@ -76,7 +76,7 @@ def _starts(config: TrainingConfig, log: Callable[[str], None]) -> dict[str, Pat
         if config.imagenet is None:
             starts[backbone] = None
         elif config.imagenet != "auto" and backbone == config.backbone:
-            starts[backbone] = start_weights(config, log)
+            starts[backbone] = start_weights(config)
         else:
             starts[backbone] = find_imagenet(backbone)
     missing = [name for name, path in starts.items() if path is None]
