@@ -206,7 +206,13 @@ def test_xceptions_tensors_have_the_names_that_are_documented():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "word"), [({"backbone": "alexnet"}, "Unknown backbone"), ({"classes": 1}, "two classes")]
+    ("arguments", "word"),
+    [
+        ({"backbone": "alexnet"}, "Unknown backbone"),
+        ({"classes": 1}, "two classes"),
+        ({"fpn": False, "linear_top": True}, "linear top"),
+        ({"fpn": False, "lesion_head": True}, "feature pyramid"),
+    ],
 )
 def test_wrong_settings_are_refused_with_a_sentence(arguments, word):
     with pytest.raises(ValueError, match=word):

@@ -199,7 +199,10 @@ def test_training_state_of_the_network_is_left_alone(tmp_path):
     assert {p.dtype for p in network.parameters()} == {torch.float16}
 
 
-@pytest.mark.parametrize("settings", [{"classes": 3}, {"fusion": False}, {"fpn": False, "fusion": False}])
+@pytest.mark.parametrize("settings", [
+    {"classes": 3}, {"fusion": False}, {"fpn": False, "fusion": False},
+    {"fpn": False, "fusion": False, "linear_top": True}, {"lesion_head": True},
+])  # fmt: skip
 def test_every_kind_of_network_comes_back(tmp_path, settings):
     network = lively_network(**settings)
     classes = ("Normal", "CAP", "COVID")[-settings.get("classes", 2) :]

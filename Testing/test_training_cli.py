@@ -169,6 +169,7 @@ def test_what_is_set_in_the_panel_is_what_is_trained():
         (["--validation-share", "-1.0"], {}),
         (["--no-fpn"], {"fpn": False}),
         (["--no-fusion"], {"fusion": False}),
+        (["--no-fpn", "--no-fusion", "--linear-top"], {"fpn": False, "fusion": False, "linear_top": True}),
         (["--split", "random"], {"split": "random"}),
         (["--precision", "float32", "--workers", "0"], {"precision": "float32", "workers": 0}),
         (["--slices-per-epoch", "50", "--learning-rate", "3e-4"], {"samples_per_epoch": 50, "learning_rate": 3e-4}),

@@ -132,12 +132,39 @@ class DenseTop(nn.Module):
         return self.dense(c5.mean((2, 3), dtype=torch.float32))
 
 
+class LinearTop(nn.Module):
+    """Pooled C5 and one linear layer: no row of the paper's tables, but what its rival CAM needs (Zhou 2016)."""
+
+    def __init__(self, channels: int, classes: int, dropout: float) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.classify = nn.Linear(channels, classes)
+
+    def forward(self, c3: Tensor, c4: Tensor, c5: Tensor) -> Tensor:
+        return self.classify(self.dropout(c5.mean((2, 3), dtype=torch.float32)))
+
+
+class LesionHead(nn.Module):
+    """Lesion or not, cell by cell of P3; not in the paper. Taught by synthesized lesions and by slices without any."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(WIDTH, 64, 3, padding=1, bias=False), nn.BatchNorm2d(64), nn.ReLU(), nn.Conv2d(64, 1, 1)
+        )
+        nn.init.constant_(self.layers[-1].bias, -3.0)  # lesions are rare
+
+    def forward(self, p3: Tensor) -> Tensor:
+        return self.layers(p3)[:, 0]  # (N, H/8, W/8) logits
+
+
 class PyramidTop(nn.Module):
     """Pyramid, summary and fusion: everything of figure 2 between the backbone and the softmax."""
 
     def __init__(
-        self, channels: tuple[int, int, int], classes: int, fpn: bool, fusion: bool, rho: int, dropout: float
-    ) -> None:
+        self, channels: tuple[int, int, int], classes: int, fpn: bool, fusion: bool, rho: int, dropout: float,
+        lesion_head: bool = False,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.pyramid = FeaturePyramid(channels) if fpn else NoPyramid()
         levels = self.pyramid.levels
@@ -145,6 +172,7 @@ class PyramidTop(nn.Module):
         self.fusion = (
             EnsembleFusion(levels, classes, rho, dropout) if fusion else NoFusion(levels, classes, dropout)
         )
+        self.lesions = LesionHead() if lesion_head else None
 
     def pooled(self, c3: Tensor, c4: Tensor, c5: Tensor) -> Tensor:
         """The vectors P_i of equation 1: (N, levels, 256) float32."""
@@ -152,6 +180,10 @@ class PyramidTop(nn.Module):
 
     def forward(self, c3: Tensor, c4: Tensor, c5: Tensor) -> Tensor:
         return self.fusion(self.pooled(c3, c4, c5))
+
+    def lesion_logits(self, c3: Tensor, c4: Tensor, c5: Tensor) -> Tensor:
+        """Of every cell of P3, (N, H/8, W/8); only with a lesion head."""
+        return self.lesions(self.pyramid(c3, c4, c5)[0])
 
 
 class FeCNN(nn.Module):
@@ -163,28 +195,37 @@ class FeCNN(nn.Module):
         fpn, fusion: False leaves the module out, as in table 4.
         rho: length of a level's score; None means C, without which equation 3 makes no sense.
         dropout: share of the pooled features dropped in training.
+        linear_top: without FPN and fusion, one linear layer in place of table 4's dense ReLU layers.
+        lesion_head: a ``LesionHead`` on the feature pyramid; the diagnosis does not depend on it.
 
     Raises:
-        ValueError: unknown backbone, fewer than two classes, or an input whose sides are no multiple of 32.
+        ValueError: unknown backbone, fewer than two classes, a linear top beside FPN or fusion, a lesion head
+            without FPN, or an input whose sides are no multiple of 32.
     """
 
     def __init__(
         self, backbone: str = "resnet50", classes: int = 2, fpn: bool = True, fusion: bool = True,
-        rho: int | None = None, dropout: float = 0.5,
+        rho: int | None = None, dropout: float = 0.5, linear_top: bool = False,
+        lesion_head: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()
         if classes < 2:
             raise ValueError(f"FeCNN needs at least two classes, not {classes}.")
+        if linear_top and (fpn or fusion):
+            raise ValueError("A linear top stands in place of FPN and fusion: leave out both.")
+        if lesion_head and not fpn:
+            raise ValueError("A lesion head stands on the feature pyramid: do not leave that out.")
         self.settings = {
             "backbone": backbone, "classes": classes, "fpn": fpn, "fusion": fusion,
-            "rho": rho or classes, "dropout": dropout,
+            "rho": rho or classes, "dropout": dropout, "linear_top": linear_top,
+            "lesion_head": lesion_head,
         }  # fmt: skip
         self.backbone_maps = make_backbone(backbone)
         channels = self.backbone_maps.channels
         if fpn or fusion:
-            self.head = PyramidTop(channels, classes, fpn, fusion, rho or classes, dropout)
+            self.head = PyramidTop(channels, classes, fpn, fusion, rho or classes, dropout, lesion_head)
         else:
-            self.head = DenseTop(channels[-1], classes, dropout)
+            self.head = (LinearTop if linear_top else DenseTop)(channels[-1], classes, dropout)
 
     def backbone(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """C3, C4, C5 of grey slices ``x`` (N, 1, H, W) in 0..1, at 1/8, 1/16 and 1/32 of their size."""

@@ -30,6 +30,8 @@ class Augmentation:
     noise_chance: float = 0.25
     drawing_chance: float = 0.15  # arrows, letters, frames as in figures of papers
     coarse_chance: float = 0.25  # shrunk and enlarged again: small pictures
+    erase_chance: float = 0.0  # boxes blotted out, so that no single lesion has to carry the answer
+    lesion_chance: float = 0.0  # of slices without the disease, which then have it (see ``synthesis``)
 
     @classmethod
     def paper(cls) -> Augmentation:
@@ -114,7 +116,18 @@ def _degrade(image: Image.Image, s: Augmentation, rng: np.random.Generator) -> n
     if rng.random() < s.noise_chance:
         pixels = pixels + rng.normal(0, rng.uniform(0.01, 0.05), pixels.shape).astype(np.float32)
     pixels[black] = 0.0
+    if rng.random() < s.erase_chance:
+        _erase(pixels, rng)
     return np.rint(np.clip(pixels, 0, 1) * 255).astype(np.uint8)
+
+
+def _erase(pixels: np.ndarray, rng: np.random.Generator) -> None:
+    """Blot out one to three boxes with an even grey (Zhong 2020, "Random erasing data augmentation")."""
+    size = len(pixels)
+    for _ in range(int(rng.integers(1, 4))):
+        height, width = (rng.uniform(0.08, 0.3, 2) * size).astype(int)
+        top, left = (rng.uniform(0, 1, 2) * (size - height, size - width)).astype(int)
+        pixels[top : top + height, left : left + width] = rng.uniform(0, 0.8)
 
 
 def _draw(image: Image.Image, rng: np.random.Generator) -> None:

@@ -57,12 +57,13 @@ def _recipe(facts: Mapping[str, Any]) -> str:
                        for p in c["phases"])  # fmt: skip
     start = f"ImageNet weights (`{facts['start_weights']}`)" if facts["start_weights"] else "random weights"
     parts = [name for name, used in (("feature pyramid", c["fpn"]), ("ensemble fusion", c["fusion"])) if used]
+    top = " and ".join(parts) or ("linear top" if c["linear_top"] else "plain top")
     order = "classes equally often, sources by the power {:g} of their size".format(c["source_power"])
     stopped = f"the network of epoch {facts['chosen_epoch']} of {len(facts['history'])} trained ones"
     omega = "" if not facts["omega"] else f" Omega: {', '.join(f'{w:.2f}' for w in facts['omega'])}."
     return f"""## Recipe
 
-Recipe `{c["recipe"]}`: {c["backbone"]} from {start}, {" and ".join(parts) or "plain top"}. {phases}; \
+Recipe `{c["recipe"]}`: {c["backbone"]} from {start}, {top}. {phases}; \
 {order if c["balance"] else "every slice once an epoch"}; AdamW {c["learning_rate"]:g} (backbone) and \
 {c["head_learning_rate"]:g} (head), {c["schedule"]} rate, weight decay {c["weight_decay"]:g}, label smoothing \
 {c["label_smoothing"]:g}, dropout {c["dropout"]:g}, running average of the weights {c["average"]:g}. \

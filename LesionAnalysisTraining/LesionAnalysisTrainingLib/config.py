@@ -48,7 +48,9 @@ class TrainingConfig:
     imagenet: str | None = "auto"  # start weights: a path, "auto" (torch's own cache), None (from scratch)
     fpn: bool = True
     fusion: bool = True
+    linear_top: bool = False  # without FPN and fusion: pooling and one linear layer, as CAM needs
     dropout: float = 0.5
+    lesion_head: bool = False  # maps lesions cell by cell; taught by synthesized ones, see Augmentation.lesion_chance
     # what it sees
     window_hu: tuple[float, float] = (-1200.0, 600.0)
     anchor_greys: bool = True
@@ -68,7 +70,9 @@ class TrainingConfig:
     schedule: str = "cosine"  # or "constant"
     weight_decay: float = 0.02
     label_smoothing: float = 0.05
+    mixup: float = 0.0  # both parameters of the beta distribution; 0: pictures are not mixed
     level_loss: float = 0.3  # weight of each level's own cross-entropy: no level may leave the work to the others
+    lesion_loss: float = 0.5  # weight of the lesion head's
     freeze_early: bool = True  # edges and textures before C3's block stay ImageNet's: a third of the time saved
     average: float = 0.995  # decay of the running average of the weights; 0 switches it off
     omega_samples: int | None = 400  # training slices on which equation 2 is computed; None: all
@@ -106,7 +110,14 @@ class TrainingConfig:
         for phase in self.phases:
             yield phase.size < 64 or phase.size % 32, f"Pictures of {phase.size} pixels: give a multiple of 32 from 64."
             yield phase.epochs < 1 or phase.batch < 2, "Give each size at least 1 epoch and batches of 2 slices."
+        yield self.linear_top and (self.fpn or self.fusion), (
+            "A linear top stands in place of FPN and fusion: leave out both.")  # fmt: skip
         yield not (self.learning_rate > 0 and self.head_learning_rate > 0), "Learning rates must be above 0."
+        yield self.mixup < 0, "Mixup starts at 0, which leaves it out."
+        yield self.lesion_head and not (self.fpn and self.fusion), "A lesion head needs FPN and fusion."
+        yield self.lesion_head and not self.augmentation.lesion_chance, (
+            "A lesion head needs synthesized lesions: give augmentation.lesion_chance.")  # fmt: skip
+        yield self.lesion_head and self.mixup > 0, "A lesion head does not learn from mixed pictures: leave out mixup."
         yield self.schedule not in ("cosine", "constant"), f"No schedule {self.schedule!r}: cosine or constant."
         yield not 0 <= self.dropout < 1 or not 0 <= self.average < 1, "Dropout and average: 0 to below 1."
         yield not (0 <= self.omega_start <= 1 and 0 <= self.omega_floor <= 1), "Omega's start and floor: 0 to 1."

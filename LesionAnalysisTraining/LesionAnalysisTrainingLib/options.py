@@ -29,6 +29,8 @@ def add_network_options(group: Any) -> None:
         "cache, 'none' starts from scratch (default: auto)")  # fmt: skip
     add("--no-fpn", action="store_true", help="leave out the feature pyramid")
     add("--no-fusion", action="store_true", help="leave out the ensemble fusion")
+    add("--linear-top", action="store_true", help="with --no-fpn and --no-fusion: pooling and one linear layer, which "
+        "CAM needs")  # fmt: skip
     add("--sizes", type=_integers, metavar="PX,...", help="picture size of each phase (default: 256,384)")
     add("--epochs", type=_integers, metavar="N,...", help="epochs of each phase (default: 10,3)")
     add("--batch", type=_integers, metavar="N,...", help="slices a batch, over all processes (default: 16)")
@@ -73,6 +75,8 @@ def config_of(arguments: argparse.Namespace) -> TrainingConfig:
     given = {name: value for name, value in given.items() if value not in (None, "") and not _below_zero(value)}
     changes: dict[str, Any] = dict(given)
     changes |= {name: False for name in ("fpn", "fusion") if getattr(arguments, f"no_{name}")}
+    if arguments.linear_top:
+        changes["linear_top"] = True
     if arguments.mixed_patients:
         changes["mixed_patients"] = True
     if arguments.weights:

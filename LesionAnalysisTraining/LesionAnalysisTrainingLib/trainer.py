@@ -29,10 +29,15 @@ Progress = Callable[[float, str], None]
 _EVALUATION_BATCH = 16
 _FINITE_STEPS = 50  # so many steps in a row without finite gradients are no accident
 CHECKPOINT = "checkpoint.pt"
+_LESION_WEIGHT = 3.0  # of a cell of lesion against one without
+_SUREST = 0.01  # share of a slice's cells
+_FOUND_WEIGHT = 0.1
 
 
 class _Supervised(nn.Module):
-    """A network that gives its levels' scores (N, levels, rho) beside its logits; None where it has no fusion.
+    """A network that gives its levels' scores (N, levels, rho) and its lesion head's logits (N, h, w) beside its own.
+
+    None stands for what it has not.
 
     Equation 1's scores learn as votes of their own. Left to the fusion alone, the shallow levels may learn all that an
     easy task needs; then C5 has no gradient, and Grad++ shows nothing.
@@ -42,18 +47,36 @@ class _Supervised(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor | None]:
+    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
         fusion = fusion_of(self.network)
         if fusion is None:
-            return self.network(pictures), None
-        scores = fusion.scores(self.network.head.pooled(*self.network.backbone(pictures)))
-        return fusion.decide(scores), scores
+            return self.network(pictures), None, None
+        head = self.network.head
+        levels = head.pyramid(*self.network.backbone(pictures))
+        scores = fusion.scores(head.summary(levels))
+        return fusion.decide(scores), scores, head.lesions(levels[0]) if head.lesions else None
 
 
 def fusion_of(network: nn.Module) -> EnsembleFusion | None:
     """The ensemble fusion of a network that has one."""
     fusion = getattr(getattr(network, "head", None), "fusion", None)
     return fusion if isinstance(fusion, EnsembleFusion) else None
+
+
+def lesion_loss(cells: Tensor, marks: Tensor) -> Tensor:
+    """Cross-entropy of a lesion head's logits (N, h, w) with ``marks`` (N, h, w), see ``Views``.
+
+    Cells of lesions weigh more, since they are few. Where lesions are somewhere, but unknown (the real ones), only the
+    surest cells are asked to be lesion: multiple instance learning (Dietterich 1997).
+    """
+    known = (marks >= 0).float()
+    weight = torch.tensor(_LESION_WEIGHT, device=cells.device)
+    each = F.binary_cross_entropy_with_logits(cells, marks.clamp(min=0), pos_weight=weight, reduction="none")
+    taught = (each * known).sum() / known.sum().clamp(min=1)
+    surest = cells.flatten(1).topk(max(1, round(_SUREST * cells[0].numel()))).values.mean(1)
+    unknown = 1 - known[:, 0, 0]
+    found = (F.softplus(-surest) * unknown).sum() / unknown.sum().clamp(min=1)
+    return taught + _FOUND_WEIGHT * found
 
 
 class Trainer:
@@ -77,7 +100,8 @@ class Trainer:
                  config: TrainingConfig, folder: str | Path, team: Team, imagenet: str | Path | None = None,
                  log: Callable[[str], None] = print, progress: Progress = lambda *_: None,
                  network: nn.Module | None = None) -> None:  # fmt: skip
-        self.samples, self.pictures, self.positive, self.config = samples, pictures, positive, config
+        self.samples, self.pictures, self.config = samples, pictures, config
+        self.classes, self.positive = classes, positive
         self.folder, self.team, self.device = Path(folder), team, team.device
         self.log, self.progress = (log, progress) if team.leader else (lambda _: None, lambda *_: None)
         self.dtype = choose_precision(config.precision, self.device)
@@ -86,7 +110,8 @@ class Trainer:
         self.pretrained = imagenet is not None
         if network is None:
             torch.manual_seed(config.seed)
-            network = FeCNN(config.backbone, classes, config.fpn, config.fusion, dropout=config.dropout)
+            network = FeCNN(config.backbone, classes, config.fpn, config.fusion, dropout=config.dropout,
+                            linear_top=config.linear_top, lesion_head=config.lesion_head)  # fmt: skip
         self.frozen = self._start(network, imagenet) if imagenet else []
         self.lungs = getattr(network, "wants_lungs", False)
         self.averaged = copy.deepcopy(network).to(self.device, memory_format=torch.channels_last)
@@ -164,15 +189,15 @@ class Trainer:
         torch.manual_seed(config.seed * 1000 + self.epoch)  # dropout repeats after a resume
         order = draw_order(self.samples, config, self.epoch)
         views = Views(self.pictures, self.samples, order, phase.size, config, (config.seed, self.epoch),
-                      lungs=self.lungs)  # fmt: skip
+                      lungs=self.lungs, positive=self.positive, marks=self.config.lesion_head)  # fmt: skip
         batches = share_of_batches(len(order), phase.batch, self.team.rank, self.team.size)
         self.trained.train()
         for module in self.frozen:
             module.eval()
         losses, refused = [], 0
-        for step, (pictures, labels) in enumerate(loader(views, batches, self.workers, self.device.type == "cuda")):
+        for step, shown in enumerate(loader(views, batches, self.workers, self.device.type == "cuda")):
             self._set_rate(step / len(batches))
-            loss, finite = self._step(pictures, labels)
+            loss, finite = self._step(*shown)
             losses.append(loss)
             refused = 0 if finite else refused + 1
             if refused >= _FINITE_STEPS:
@@ -185,9 +210,9 @@ class Trainer:
         })  # fmt: skip
         self._update_omega(phase)
 
-    def _step(self, pictures: Tensor, labels: Tensor) -> tuple[Tensor, bool]:
+    def _step(self, *shown: Tensor) -> tuple[Tensor, bool]:
         """One step of the optimizer; the loss (not waited for) and whether its gradients were finite."""
-        loss = self._loss(pictures, labels)
+        loss = self._loss(*shown)
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()
         self.scaler.unscale_(self.optimizer)
@@ -200,15 +225,26 @@ class Trainer:
             self._average()
         return loss.detach(), finite
 
-    def _loss(self, pictures: Tensor, labels: Tensor) -> Tensor:
+    def _loss(self, pictures: Tensor, labels: Tensor, marks: Tensor | None = None) -> Tensor:
+        shown, wanted = self._input(pictures), self._wanted(labels)
+        if self.config.mixup:  # Zhang 2018: pictures and labels of pairs, mixed alike
+            share = float(np.random.default_rng(int(torch.randint(2**31, ()))).beta(*[self.config.mixup] * 2))
+            shown, wanted = (share * x + (1 - share) * x.roll(1, 0) for x in (shown, wanted))
         with self._autocast():
-            logits, scores = self.trained(self._input(pictures))
-        labels, smoothing = labels.to(self.device, non_blocking=True), self.config.label_smoothing
-        loss = F.cross_entropy(logits.float(), labels, label_smoothing=smoothing)
+            logits, scores, cells = self.trained(shown)
+        loss = F.cross_entropy(logits.float(), wanted)
         if self.config.level_loss and scores is not None:
-            each = scores.float().flatten(0, 1), labels.repeat_interleave(scores.shape[1])
-            loss = loss + self.config.level_loss * F.cross_entropy(*each, label_smoothing=smoothing)
+            each = scores.float().flatten(0, 1), wanted.repeat_interleave(scores.shape[1], 0)
+            loss = loss + self.config.level_loss * F.cross_entropy(*each)
+        if cells is not None:
+            loss = loss + self.config.lesion_loss * lesion_loss(cells.float(), marks.to(self.device, non_blocking=True))
         return loss
+
+    def _wanted(self, labels: Tensor) -> Tensor:
+        """Smoothed shares of the classes, (N, C)."""
+        smoothing = self.config.label_smoothing
+        hard = F.one_hot(labels.to(self.device, non_blocking=True), self.classes).float()
+        return hard * (1 - smoothing) + smoothing / self.classes
 
     def _input(self, pictures: Tensor) -> Tensor:
         pictures = pictures.to(self.device, non_blocking=True).float() / 255.0

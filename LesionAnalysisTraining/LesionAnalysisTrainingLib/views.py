@@ -14,12 +14,18 @@ from torch.utils.data import DataLoader, Dataset
 from .augmentation import Augmentation, view
 from .config import TrainingConfig
 from .dataset import TRAIN, Prepared, Sample
+from .synthesis import add_lesions
+
+MARK_PIXELS = 8  # of a view to a cell of P3, along each axis
+UNKNOWN = -1.0
 
 
 class Views(Dataset):
     """Items (picture (1, size, size) uint8, class index) of the prepared slices whose indices ``order`` holds.
 
-    With ``lungs`` a second channel shows the lungs in white.
+    With ``lungs`` a second channel shows the lungs in white. ``positive`` is the class that synthesized lesions make.
+    With ``marks`` an item has a third part, (size / 8, size / 8) float32: the share of lesion in each cell, which is
+    known where lesions were synthesized and in the other classes; UNKNOWN else.
 
     With ``seed`` they are augmented; each item has a random stream of its own, so that an epoch can be repeated
     exactly whatever process makes it. Without, they are as an analysis shows them: ``masked`` None follows the
@@ -28,24 +34,43 @@ class Views(Dataset):
 
     def __init__(self, pictures: Sequence[Prepared], samples: Sequence[Sample], order: np.ndarray, size: int,
                  config: TrainingConfig, seed: tuple[int, ...] | None = None, masked: bool | None = None,
-                 lungs: bool = False) -> None:  # fmt: skip
+                 lungs: bool = False, positive: int | None = None, marks: bool = False) -> None:  # fmt: skip
         self.pictures, self.order, self.size, self.config = pictures, order, size, config
         self.labels = np.array([s.label for s in samples])
-        self.seed, self.masked, self.lungs = seed, masked, lungs
+        self.seed, self.masked, self.lungs, self.positive, self.marks = seed, masked, lungs, positive, marks
 
     def __len__(self) -> int:
         return len(self.order)
 
     def __getitem__(self, i: int) -> tuple[Tensor, int]:
         index, config = int(self.order[i]), self.config
-        picture, masked = self.pictures[index], self.masked
+        picture, masked, label = self.pictures[index], self.masked, int(self.labels[index])
         if masked is None:
             masked = config.mask_lungs if picture.calibrated else config.mask_pictures
+        picture, label, drawn = self._sickened(picture, label, i)
         shown = [self._view(picture, config.augmentation, i, masked)]
         if self.lungs:
             white = replace(picture, greys=picture.lungs.astype(np.uint8) * 255)
             shown.append(self._view(white, config.augmentation.movement(), i, masked))
-        return torch.tensor(np.stack(shown)), int(self.labels[index])
+        item = torch.tensor(np.stack(shown)), label
+        return (*item, self._marks(picture, drawn, label, i)) if self.marks else item
+
+    def _marks(self, picture: Prepared, drawn: np.ndarray | None, label: int, i: int) -> Tensor:
+        cells = self.size // MARK_PIXELS
+        if drawn is None:
+            return torch.full((cells, cells), 0.0 if label != self.positive else UNKNOWN)
+        white = replace(picture, greys=drawn.astype(np.uint8) * 255)
+        seen = self._view(white, self.config.augmentation.movement(), i, False)
+        return torch.from_numpy(seen.reshape(cells, MARK_PIXELS, cells, MARK_PIXELS).mean((1, 3), np.float32) / 255)
+
+    def _sickened(self, picture: Prepared, label: int, i: int) -> tuple[Prepared, int, np.ndarray | None]:
+        """Some slices of the other classes with synthesized lesions, the label of the disease, and the lesions."""
+        chance = self.config.augmentation.lesion_chance
+        if self.seed is None or self.positive in (None, label) or not chance or not picture.found:
+            return picture, label, None
+        rng = np.random.default_rng((*self.seed, i, 1))
+        made = add_lesions(picture.greys, picture.lungs, rng) if rng.random() < chance else None
+        return (picture, label, None) if made is None else (replace(picture, greys=made[0]), self.positive, made[1])
 
     def _view(self, picture: Prepared, settings: Augmentation, i: int, masked: bool) -> np.ndarray:
         if self.seed is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -12,40 +13,71 @@ DATA = ROOT.parent / "shared" / "data"
 
 LEFT_OUT = {"emphysema"}  # a test of false alarms, not for training a model that is passed on
 VALIDATION_SCAN = "radiopaedia-8"  # clean and infected slices of one patient
-_COLUMNS = ("file", "label", "patient", "source", "split")
+_COLUMNS = ("file", "slice", "label", "patient", "source", "split")
+_NAMES = {"0": "NonCOVID", "1": "COVID"}
 
 
-def link_slices(data: Path, folder: Path, left_out: set[str] = LEFT_OUT, judged: str = "val") -> Path:
+def link_slices(data: Path, folder: Path, left_out: set[str] = LEFT_OUT, judged: str = "val",
+                volumes: Sequence[str] = (), held_out: set[str] | None = None) -> Path:  # fmt: skip
     """Fill ``folder`` with links to slices and radiopaedia of ``data``, and their ``manifest.csv``; the folder.
 
-    The volumes, the slices with lesion types, and the sources ``left_out`` take no part. What is fixed for validation
-    (COVID-CT's official list, one scan with clean and infected slices) goes to the split ``judged``.
+    The slices with lesion types, and the sources ``left_out``, take no part; of the volumes only those that are named
+    do, with the slices that a radiologist judged.
+
+    Args:
+        judged: the split of what is fixed for validation (COVID-CT's official list, and one scan with clean and
+            infected slices).
+        held_out: patients as "source/patient" for that split besides COVID-CT's list; everything else is then
+            training. None leaves the choice to the trainer.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for name, target in (("slices", data / "slices"), ("radiopaedia", data / "lesion-masks" / "radiopaedia")):
+    links = {"slices": data / "slices", "radiopaedia": data / "lesion-masks" / "radiopaedia", "volumes": data / "volumes"}
+    for name, target in links.items():
         link = folder / name
         if not link.exists():
             link.symlink_to(target.resolve(), target_is_directory=True)
     rows = [row for row in _slices(data / "slices") if row["source"] not in left_out]
-    rows += _radiopaedia(data / "lesion-masks" / "radiopaedia")
+    rows += _radiopaedia(data / "lesion-masks" / "radiopaedia") + _judged_slices(data / "volumes", volumes)
+    if held_out is not None:
+        for row in rows:
+            official = row["source"] == "covid-ct" and row["split"] == "val"
+            held = official or f"{row['source']}/{row['patient']}" in held_out
+            row["split"] = "val" if held else "train"
     rows = [{**row, "split": judged if row["split"] == "val" else row["split"]} for row in rows]
-    with open(folder / "manifest.csv", "w", newline="", encoding="utf-8") as file:
-        table = csv.DictWriter(file, _COLUMNS)
-        table.writeheader()
-        table.writerows(rows)
+    write_rows(folder / "manifest.csv", rows, _COLUMNS)
     return folder
 
 
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV file."""
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def write_rows(path: Path, rows: Iterable[dict[str, str]], columns: Sequence[str]) -> None:
+    """A CSV file of these columns; what else the rows hold is left out."""
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        table = csv.DictWriter(file, columns, extrasaction="ignore")
+        table.writeheader()
+        table.writerows(rows)
+
+
 def _slices(folder: Path) -> list[dict[str, str]]:
-    with open(folder / "manifest.csv", newline="", encoding="utf-8") as file:
-        return [{"file": f"slices/{row['file']}", "label": row["label"], "patient": row["patient"],
-                 "source": row["dataset"], "split": row["official_split"]} for row in csv.DictReader(file)]  # fmt: skip
+    return [{"file": f"slices/{row['file']}", "label": row["label"], "patient": row["patient"],
+             "source": row["dataset"], "split": row["official_split"]}
+            for row in read_rows(folder / "manifest.csv")]  # fmt: skip
 
 
 def _radiopaedia(folder: Path) -> list[dict[str, str]]:
     """Whole slices of seven patients; infected where the radiologist's mask is not empty."""
-    with open(folder / "slices.csv", newline="", encoding="utf-8") as file:
-        return [{"file": f"radiopaedia/images/{row['slice']}.jpg", "patient": row["patient"], "source": "radiopaedia",
-                 "label": "COVID" if float(row["lesion_share_of_lung"]) > 0 else "NonCOVID",
-                 "split": "val" if row["patient"] == VALIDATION_SCAN else ""}
-                for row in csv.DictReader(file)]  # fmt: skip
+    return [{"file": f"radiopaedia/images/{row['slice']}.jpg", "patient": row["patient"], "source": "radiopaedia",
+             "label": "COVID" if float(row["lesion_share_of_lung"]) > 0 else "NonCOVID",
+             "split": "val" if row["patient"] == VALIDATION_SCAN else ""}
+            for row in read_rows(folder / "slices.csv")]  # fmt: skip
+
+
+def _judged_slices(folder: Path, volumes: Sequence[str]) -> list[dict[str, str]]:
+    """The slices of some volumes, by file name, that a radiologist called infected or not."""
+    return [{"file": f"volumes/{row['volume']}", "slice": row["slice_index"], "label": _NAMES[row["infected"]],
+             "patient": row["volume"].removesuffix(".nii.gz"), "source": "volume", "split": ""}
+            for row in read_rows(folder / "slice_labels.csv") if row["volume"] in volumes and row["infected"]]  # fmt: skip

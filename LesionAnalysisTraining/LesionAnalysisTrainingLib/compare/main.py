@@ -24,7 +24,7 @@ from ..options import add_data_options, add_network_options, add_run_options, co
 
 QUICK = {"sizes": (64,), "epochs": (2,), "batch": (8,), "slices_per_epoch": 96}  # unless an option says otherwise
 QUICK_OMEGA = 64  # training slices for equation 2
-_OF_NETWORKS = ("--no-fpn", "--no-fusion", "--clusters")  # the systems themselves, or nothing here
+_OF_NETWORKS = ("--no-fpn", "--no-fusion", "--linear-top", "--clusters")  # the systems themselves, or nothing here
 _OF_MODELS = ("--resume", "--overwrite", "--keep-work", "--title", "--license")
 
 
@@ -124,7 +124,7 @@ def _parser() -> argparse.ArgumentParser:
     add_run_options(_Without(group, _OF_MODELS))
     group.add_argument("--overwrite", action="store_true", help="drop the comparison that is in DIR, and start anew")
     group.add_argument("--keep-networks", action="store_true", help="leave each trained network beside its result")
-    parser.set_defaults(no_fpn=False, no_fusion=False, clusters=None)
+    parser.set_defaults(no_fpn=False, no_fusion=False, linear_top=False, clusters=None)
     return parser
 
 
