@@ -20,7 +20,7 @@ from slicer.ScriptedLoadableModule import (
 )
 from slicer.util import VTKObservationMixin
 
-PRESETS = ("default", "paper")
+PRESETS = ("enhanced", "paper")
 RESOURCES = Path(__file__).resolve().parent / "Resources"
 REQUIREMENTS = RESOURCES / "requirements.txt"
 
@@ -108,7 +108,7 @@ class LesionAnalysisParameterNode:
     inputVolume - the CT to analyze.
     modelFolder - folder of a trained model; empty: the bundled one.
     device - where the network runs.
-    preset - "default", or "paper": the published method to the letter.
+    preset - "enhanced", or "paper": the published method to the letter.
     threshold - a slice, and the study, is positive from this probability on; 0: the model's own, whichever is chosen.
     lungMask - the user's own lungs in place of the built-in segmentation.
     minimumLesionMl - smaller lesions are left out.
@@ -120,7 +120,7 @@ class LesionAnalysisParameterNode:
     inputVolume: vtkMRMLScalarVolumeNode
     modelFolder: str = ""
     device: Annotated[str, Choice(list(DEVICES))] = "auto"
-    preset: Annotated[str, Choice(list(PRESETS))] = "default"
+    preset: Annotated[str, Choice(list(PRESETS))] = "enhanced"
     threshold: Annotated[float, ZeroOrWithinRange(0.01, 0.99)] = 0.0
     # as typing.Union: Slicer 5.10 does not bind a selector to A | B
     lungMask: Union[vtkMRMLSegmentationNode, vtkMRMLLabelMapVolumeNode, None]  # noqa: UP007
@@ -315,16 +315,19 @@ class LesionAnalysisLogic(ScriptedLoadableModuleLogic):
         self._analyzerKey = None
 
     def getParameterNode(self):
-        return LesionAnalysisParameterNode(super().getParameterNode())
+        node = super().getParameterNode()
+        if node.GetParameter("preset") == "default":  # its name in scenes that an earlier version saved
+            node.SetParameter("preset", "enhanced")
+        return LesionAnalysisParameterNode(node)
 
-    def analyze(self, volumeNode, modelFolder="", device="auto", preset="default", threshold=None, lungMask=None,
+    def analyze(self, volumeNode, modelFolder="", device="auto", preset="enhanced", threshold=None, lungMask=None,
                 minimumLesionMl=0.0, progress=None):  # fmt: skip
         """Analyze a CT and add the results to its scene; those of an earlier run on the same CT are replaced.
 
         :param volumeNode: vtkMRMLScalarVolumeNode with a chest CT in HU.
         :param modelFolder: folder of a trained model; empty: the bundled one.
         :param device: "auto", "cpu", "cuda", "cuda:1", "mps".
-        :param preset: "default", or "paper": the published method to the letter.
+        :param preset: "enhanced", or "paper": the published method to the letter.
         :param threshold: probability from which a slice, and the study, is positive; None: the model's own, or what
             the preset demands.
         :param lungMask: vtkMRMLSegmentationNode or vtkMRMLLabelMapVolumeNode in place of the built-in lungs.
@@ -340,8 +343,8 @@ class LesionAnalysisLogic(ScriptedLoadableModuleLogic):
         self.addToScene(analysis, volumeNode)
         return analysis
 
-    def analysisSteps(self, volumeNode, modelFolder="", device="auto", preset="default", threshold=None, lungMask=None,
-                      minimumLesionMl=0.0):  # fmt: skip
+    def analysisSteps(self, volumeNode, modelFolder="", device="auto", preset="enhanced", threshold=None,
+                      lungMask=None, minimumLesionMl=0.0):  # fmt: skip
         """The same as a generator of (fraction, message) that returns the ``Analysis`` and leaves the scene alone.
 
         Nodes are read before this method returns: the steps themselves may run in another thread.

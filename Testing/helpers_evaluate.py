@@ -34,6 +34,15 @@ def labeled_folder(root):
     return root
 
 
+def ground_glass_picture(rng, size=96):
+    """A slice (size, size) uint8 with a patch of ground glass in each lung, dark enough to count as lung."""
+    picture = chest_picture(rng, False, size)
+    y, x = np.mgrid[:size, :size] / size - 0.5
+    patches = ((np.abs(x) - 0.2) / 0.08) ** 2 + ((y - 0.05) / 0.15) ** 2 < 1
+    picture[patches] = np.clip(rng.normal(95, 5, np.count_nonzero(patches)), 0, 255).astype(np.uint8)
+    return picture
+
+
 def drawn_folder(root):
     """Two slices with ground glass (1) in both lungs, two with consolidation (2), a clean one; three patients."""
     rng = np.random.default_rng(0)
@@ -41,7 +50,7 @@ def drawn_folder(root):
         mask = np.zeros((96, 96), np.uint8)
         if i < 4:
             mask[20:76, 54:80] = mask[20:76, 16:42] = 1 + i % 2
-        save(root / "images" / f"s{i}.png", chest_picture(rng, i < 4))
+        save(root / "images" / f"s{i}.png", ground_glass_picture(rng) if i < 4 else chest_picture(rng, False))
         save(root / "masks" / f"s{i}.png", mask)
     lines = ["slice,patient", *(f"s{i},p{i // 2}" for i in range(5))]
     (root / "slices.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -221,8 +221,46 @@ def test_the_paper_preset_is_the_papers():
     assert paper.preprocessing == Preprocessing.paper()
     assert (paper.threshold, paper.min_cells, paper.saliency) == (0.5, 2, "grad++")
     assert not (paper.calibrated or paper.split_merged or paper.inside_lungs)
+    assert not (paper.stride16 or paper.fuse_scales or paper.refine)
     assert AnalysisConfig.from_preset("paper") == paper
-    assert AnalysisConfig.from_preset("default") == AnalysisConfig()
+
+
+def test_the_default_is_the_enhanced_preset_by_its_old_name_too():
+    assert AnalysisConfig().preset == "enhanced"
+    assert AnalysisConfig.from_preset("enhanced") == AnalysisConfig.from_preset("default") == AnalysisConfig()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"refine": False}, {"stride16": True}, {"fuse_scales": False}, {"split_merged": False},
+        {"refine": False, "stride16": True, "fuse_scales": False, "split_merged": False},
+    ],
+)  # fmt: skip
+def test_every_step_of_the_map_can_be_switched(bundle, phantom, analysis, settings):
+    other = LesionAnalyzer(bundle, dataclasses.replace(CPU, **settings)).analyze(phantom.ct)
+    assert other.summary.lesion_count > 0
+    assert not other.lesion_labels[~other.lung_mask].any()
+    assert np.array_equal(other.lam, analysis.lam) == (settings == {"split_merged": False})  # nothing to part here
+    assert [s.probability for s in other.slices] == [s.probability for s in analysis.slices]  # nothing but the map
+    assert other.config["refine"] == settings.get("refine", True)
+
+
+def test_contours_need_no_anchored_greys(tmp_path, phantom, analysis):
+    model = small_bundle(tmp_path / "m", preprocessing=Preprocessing(size=128, anchor_greys=False).to_dict())
+    other = LesionAnalyzer(model, CPU).analyze(phantom.ct)
+    a, b = analysis.lesion_labels > 0, other.lesion_labels > 0
+    assert 2 * np.count_nonzero(a & b) / (np.count_nonzero(a) + np.count_nonzero(b)) > 0.5
+
+
+def test_contours_keep_to_dense_lung_and_boxes_to_contours(analysis):
+    view, hu = analysis.ct.axial(), analysis.ct.axial().array
+    labels, lungs = (view.from_volume(a) for a in (analysis.lesion_labels, analysis.lung_mask))
+    assert hu[labels > 0].mean() > hu[lungs & (labels == 0)].mean() + 100
+    for lesion in analysis.lesions:
+        voxels = np.argwhere(analysis.lesion_labels == lesion.id)[:, ::-1]  # I, J, K
+        low, high = (np.array(end) for end in lesion.box_ijk)
+        assert (voxels >= low - 1).all() and (voxels <= high + 1).all()
 
 
 @pytest.mark.parametrize(
@@ -234,7 +272,7 @@ def test_wrong_settings_are_refused(settings):
 
 
 def test_unknown_presets_and_devices_are_refused_with_the_choices():
-    with pytest.raises(ValueError, match="default, paper"):
+    with pytest.raises(ValueError, match="enhanced, paper"):
         AnalysisConfig.from_preset("best")
     with pytest.raises(ValueError, match="auto"):
         choose_device("toaster")

@@ -121,6 +121,17 @@ def test_figures_of_one_slice_by_hand():
     assert figures["boxes a slice"] == 3
 
 
+def test_error_of_the_involved_share_counts_drawn_lesions_as_lung():
+    mask, lungs = mask_of((0, 0, 20, 20)), mask_of((10, 0, 50, 20))  # 400 drawn, half of it in the lungs' 800
+    counts = evaluate_slice(truth_lesions(mask), candidates((0, 0, 20, 20)), lungs=lungs)
+    assert counts.share_error == pytest.approx(abs(200 / 800 - 400 / 1000))
+    nothing = evaluate_slice(truth_lesions(mask), candidates(), lungs=lungs)
+    assert summarize([counts, nothing])["share error"] == pytest.approx((0.15 + 0.4) / 2)
+    assert np.isnan(summarize([evaluate_slice(truth_lesions(mask), candidates())])["share error"])
+    without = evaluate_slice(truth_lesions(mask), candidates(), lungs=lungs & False)
+    assert without.share_error == 1  # lungs that were not found at all
+
+
 def test_figures_are_quotients_of_sums_over_slices():
     one = evaluate_slice(truth_lesions(mask_of((0, 0, 20, 20))), candidates((0, 0, 20, 20)))
     three = evaluate_slice(

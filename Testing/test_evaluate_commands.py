@@ -91,8 +91,10 @@ def test_detection_measures_every_method_beside_the_ceiling(bundle, drawn, tmp_p
     found = metrics(tmp_path / "out")
     methods = [row["method"] for row in found["tables"]["methods"]["rows"]]
     assert methods[-1] == found["ceiling"] == "ceiling 4x4 (grid in use)"
-    assert set(methods[:-1]) == {"lam", "normgrad", "gradcam++", "layercam", "hirescam"}
+    assert set(methods[:-1]) == {"enhanced", "lam", "normgrad", "gradcam++", "layercam", "hirescam"}
     assert found["tables"]["scans"]["rows"][-2]["clean"] == 1
+    errors = [found["rates"][f"{name}, Otsu, components"]["share error"] for name in methods[:-1]]
+    assert all(0 <= error <= 1 for error in errors)
     assert {p.stem for p in (tmp_path / "out/plots").iterdir()} == {"hit_rates", "examples", "methods"}
 
 

@@ -1,10 +1,12 @@
 """What a model sees in one picture: maps by every method, ceilings, and masks found by name."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
-from helpers_evaluate import tiny_model
-from helpers_training import chest_picture, save
+from helpers_evaluate import ground_glass_picture, tiny_model
+from helpers_training import save
 from LesionAnalysisLib.analyzer import AnalysisConfig, LesionAnalyzer
 from LesionAnalysisLib.fecnn import FeCNN
 from LesionAnalysisLib.volume import ct_from_array
@@ -22,20 +24,32 @@ def bundle(tmp_path_factory):
     return tiny_model(tmp_path_factory.mktemp("models") / "m2")
 
 
-def test_lam_with_regions_is_what_an_analysis_shows(bundle):
-    mapper = maps.Mapper(bundle, min_cells=1)
-    analyzer = LesionAnalyzer(bundle, AnalysisConfig(threshold=1e-9, min_cells=1))
-    picture = chest_picture(np.random.default_rng(0), True)
+@pytest.mark.parametrize("preset", ["enhanced", "paper"])
+def test_the_method_of_the_preset_is_what_an_analysis_shows(bundle, preset):
+    mapper = maps.Mapper(bundle, preset, min_cells=1)
+    assert mapper.shown == {"enhanced": "enhanced", "paper": "lam"}[preset]
+    analyzer = LesionAnalyzer(bundle, replace(AnalysisConfig.from_preset(preset), threshold=1e-9, min_cells=1))
+    picture = ground_glass_picture(np.random.default_rng(0))
     look = mapper.look("s", picture)
-    heat, labels, kept = mapper.place(look, mapper.regions(mapper.heat(look, "lam")))
+    regions = mapper.found(look, mapper.shown)
+    heat, labels, kept = mapper.place(look, regions)
     analysis = analyzer.analyze(ct_from_array(picture[None], np.diag([-1.0, -1, 1, 1]), "s", calibrated=False))
     assert look.probability == pytest.approx(analysis.slices[0].probability, abs=1e-5)
     assert len(kept) == len(analysis.slices[0].lesions) > 0
     assert np.array_equal(labels > 0, analysis.ct.axial().from_volume(analysis.lesion_labels)[0] > 0)
-    found = mapper.candidates(look, mapper.regions(mapper.heat(look, "lam")))
+    found = mapper.candidates(look, regions)
     assert found.area.shape == (512, 512) and len(found.boxes) == len(kept)
     for box, peak in zip(found.boxes, found.peaks, strict=True):
         assert (box[:2] < peak).all() and (peak < box[2:]).all()
+
+
+def test_rivals_get_the_papers_step_whatever_the_preset(bundle):
+    mapper = maps.Mapper(bundle, min_cells=1)
+    look = mapper.look("s", ground_glass_picture(np.random.default_rng(0)))
+    assert mapper.found(look, "lam").labels.shape == mapper.found(look, "normgrad").labels.shape == (4, 4)
+    assert mapper.found(look, "enhanced").labels.shape > (4, 4)
+    assert mapper.features(look, mapper.found(look, "enhanced")).shape[1] == 512
+    assert "enhanced" not in maps.Mapper(bundle, "paper").methods
 
 
 def test_picture_without_lungs_counts_as_nothing_found(bundle):
@@ -66,6 +80,9 @@ def test_cam_needs_pooling_and_one_linear_layer():
 
     network = FeCNN("resnet18").eval()
     assert maps.cam_weights(network, 1) is None
+    assert maps.cam_weights(FeCNN("resnet18", fpn=False, fusion=False).eval(), 1) is None
+    linear = FeCNN("resnet18", fpn=False, fusion=False, linear_top=True).eval()
+    assert torch.equal(maps.cam_weights(linear, 1), linear.head.classify.weight[1])
     network.head = Pooled(largest=False)
     assert torch.equal(maps.cam_weights(network, 1), network.head.linear.weight[1])
     network.head = Pooled(largest=True)

@@ -232,3 +232,16 @@ def test_three_equal_channels_are_one_channel_before_summed_weights():
     expected = first(grey.expand(-1, 3, -1, -1))
     summed = F.conv2d(grey, first.weight.sum(1, keepdim=True), stride=2, padding=3)
     assert torch.allclose(expected, summed, atol=1e-4)
+
+
+def test_the_folded_lesion_map_is_the_plain_one():
+    torch.manual_seed(0)
+    network = trained_like(FeCNN("resnet18", lesion_head=True))
+    folded = FoldedFeCNN(network)
+    x = torch.rand(2, 1, 64, 96)
+    with torch.inference_mode():
+        plain = network.head.lesion_logits(*network.backbone(x)).sigmoid()
+        assert torch.allclose(folded.lesion_heat(*folded.backbone(x)), plain, atol=1e-5)
+        assert plain.shape == (2, 8, 12) and plain.std() > 0
+        bare = FoldedFeCNN(FeCNN("resnet18").eval())
+        assert bare.lesion_heat(*bare.backbone(x)) is None

@@ -261,6 +261,41 @@ def test_the_head_runs_once_for_a_batch_and_slices_do_not_mix():
         torch.testing.assert_close((heat[i : i + 1], logits[i : i + 1]), alone)
 
 
+# --- finer maps ------------------------------------------------------------------------------------------
+
+
+def test_a_finer_c5_is_mapped_with_the_gradients_of_the_plain_one():
+    head, (c3, c4, c5) = PooledHead(), levels()
+    fine = c5.repeat_interleave(2, 2).repeat_interleave(2, 3)
+    for method in SALIENCY:
+        plain, logits = heatmaps(head, c3, c4, c5, 1, method)
+        heat, same = heatmaps(head, c3, c4, c5, 1, method, fine_c5=fine)
+        torch.testing.assert_close(heat[:, ::2, ::2], heat[:, 1::2, 1::2])
+        if method != "gradcam++":  # which asks how much activation there is in all
+            torch.testing.assert_close(heat[:, ::2, ::2], plain)
+        assert torch.equal(same, logits)
+
+
+def test_two_scales_give_the_geometric_mean_of_their_maps():
+    head, (c3, c4, c5) = PooledHead(), levels(n=1)
+    heat, _ = heatmaps(head, c3, c4, c5, 1, "layercam", fuse_scales=True)
+    leaves = [c4.clone().requires_grad_(), c5.clone().requires_grad_()]
+    gradients = torch.autograd.grad(log_odds(head(c3, *leaves), 1).sum(), leaves)
+    fine, coarse = (layercam(c, g) for c, g in zip((c4, c5), gradients, strict=True))
+    coarse = nn.functional.interpolate(coarse[None], fine.shape[1:], mode="bilinear")[0]
+    torch.testing.assert_close(heat, (fine / fine.max() * coarse / coarse.max()).sqrt())
+    assert heat.shape == (1, *c4.shape[2:])
+
+
+def test_a_head_that_does_not_look_at_c4_maps_c5_alone():
+    head, (c3, c4, c5) = PooledHead(), levels(n=1)
+    alone = lambda c3, c4, c5: head(c5, c5, c5)  # noqa: E731
+    heat, _ = heatmaps(alone, c3, c4, c5, 1, fuse_scales=True)
+    plain, _ = heatmaps(alone, c3, c4, c5, 1)
+    expected = nn.functional.interpolate(plain[None], c4.shape[2:], mode="bilinear")[0]
+    torch.testing.assert_close(heat, expected / expected.max())
+
+
 # --- errors are sentences --------------------------------------------------------------------------------
 
 

@@ -9,6 +9,14 @@ def sigmoid(x):
     return 1 / (1 + np.exp(-x))
 
 
+def test_what_many_slices_reach_by_chance_is_taken_away():
+    chance = {"chance": 2.0}
+    assert study_probability([1.0], chance) == pytest.approx(sigmoid(1.0))
+    assert study_probability([1.0] * 3, chance) == pytest.approx(sigmoid(1.0))
+    assert study_probability([1.0] * 6, chance) == pytest.approx(sigmoid(0.0))
+    assert study_probability([1.0] * 600, chance) == pytest.approx(sigmoid(1.0 - 2.0 * 0.995))
+
+
 def test_the_upper_tenth_decides():
     odds = [-9.0] * 36 + [1.0, 2.0, 3.0, 4.0]
     assert study_probability(odds, {}) == pytest.approx(sigmoid(2.5))

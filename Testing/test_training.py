@@ -39,8 +39,9 @@ def store(samples, tmp_path_factory):
 
 def tiny(**changes):
     return replace(
+        # not bfloat16: oneDNN's gradient of P7's weights on a single cell (64 px) does not repeat bit by bit
         TrainingConfig(backbone="resnet18", phases=(Phase(64, 3, 4),), samples_per_epoch=8, workers=0,
-                       omega_samples=6, omega_start=0.0, omega_frozen_epochs=1, keep_best=False),
+                       precision="float32", omega_samples=6, omega_start=0.0, omega_frozen_epochs=1, keep_best=False),
         **changes,
     )  # fmt: skip
 

@@ -29,7 +29,7 @@ ENVIRONMENT = os.environ | {
     "OMP_NUM_THREADS": "1",
 }
 QUICK = ["--backbone", "resnet18", "--weights", "none", "--sizes", "64", "--batch", "8", "--device", "cpu",
-         "--workers", "1"]  # fmt: skip
+         "--workers", "1", "--precision", "float32"]  # fmt: skip
 
 
 def make_data(folder, patients, slices=5, size=128):
@@ -73,7 +73,7 @@ def model(data, tmp_path_factory):
     """200 pictures, a small backbone at a low resolution: what a user's first try looks like."""
     output = tmp_path_factory.mktemp("models") / "first-try"
     config = TrainingConfig(backbone="resnet18", imagenet=None, phases=(Phase(96, 6, 16),), clusters=2,
-                            test_share=0.1, device="cpu")  # fmt: skip
+                            test_share=0.1, device="cpu", precision="float32")  # fmt: skip
     lines, shares = [], []
     bundle = train(data, output, config, license="CC0", log=lines.append, progress=lambda s, m: shares.append(s))
     return bundle, lines, shares
@@ -237,7 +237,8 @@ def test_resume_needs_the_same_settings_and_data(small, tmp_path):
         if "Epoch 2" in message:
             raise StopError
 
-    config = TrainingConfig(backbone="resnet18", imagenet=None, phases=(Phase(64, 2, 8),), device="cpu", workers=1)
+    config = TrainingConfig(backbone="resnet18", imagenet=None, phases=(Phase(64, 2, 8),), device="cpu", workers=1,
+                            precision="float32")  # fmt: skip
     with pytest.raises(StopError):
         train(small, tmp_path / "m", config, log=lambda _: None, progress=stop)
     assert (tmp_path / "m.training" / "checkpoint.pt").exists()

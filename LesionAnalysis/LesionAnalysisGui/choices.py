@@ -1,6 +1,6 @@
 """The choices that the panel offers, in its words."""
 
-PRESETS = ("default", "paper")
+PRESETS = ("enhanced", "paper")
 DEVICES = ("auto", "cpu", *(f"cuda:{index}" for index in range(16)), "mps")
 COLOR_SCALES = {
     "Jet (as in the paper)": "jet",

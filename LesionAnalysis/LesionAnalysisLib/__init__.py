@@ -13,7 +13,7 @@ __version__ = "0.1.0"
 _ROOMS = {
     "Analysis": "results",
     "AnalysisCancelled": "analyzer",
-    "AnalysisConfig": "analyzer",
+    "AnalysisConfig": "config",
     "LesionAnalyzer": "analyzer",
     "ModelBundle": "model",
     "CtVolume": "volume",

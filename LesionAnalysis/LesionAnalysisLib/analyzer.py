@@ -11,84 +11,32 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
 from itertools import islice
 
 import numpy as np
 import torch
 
+from .config import AnalysisConfig
 from .devices import Runner, choose_device
 from .findings import Findings
-from .lesions import peak_features, split_merged, split_regions
+from .lesions import peak_features
 from .lungs import LungSlice, Preprocessing, lung_slices, segment_lungs
 from .model import ModelBundle
+from .refinement import cell_size, known_greys
 from .results import Analysis, SliceDiagnosis, StudySummary
-from .saliency import SALIENCY, heatmaps, log_odds
+from .saliency import log_odds
+from .slice_maps import slice_heat, slice_regions
 from .steps import run_to_end
 from .study import sigmoid, study_probability, unlike_training
 from .volume import CtVolume
 
 Progress = Callable[[float, str], None]
 Steps = Generator[tuple[float, str], None, Analysis]
-PRESETS = ("default", "paper")
 _LUNGS_DONE, _SLICES_DONE = 0.15, 0.97  # shares of the time, for the progress
 
 
 class AnalysisCancelled(Exception):  # noqa: N818 - a request, not an error
     """Raise it from ``progress`` to stop an analysis; nothing is left behind."""
-
-
-@dataclass(frozen=True)
-class AnalysisConfig:
-    """Everything that can be set; written into every result.
-
-    ``AnalysisConfig()`` is the default, ``AnalysisConfig.paper()`` the published method.
-    """
-
-    preset: str = "default"
-    preprocessing: Preprocessing | None = None  # None: as the model was trained
-    threshold: float | None = None  # a slice, and the study, is positive from this probability on; None: the model's
-    calibrated: bool = True  # divide the logits by the model's temperature
-    saliency: str = "grad++"
-    min_cells: int = 2  # smaller regions of the heatmap are no lesion
-    split_merged: bool = False  # part regions with several maxima
-    inside_lungs: bool = True  # heat counts in the lungs only
-    min_lesion_ml: float = 0.0  # smaller 3D lesions are left out
-    device: str = "auto"
-    precision: str = "auto"
-    batch_size: int | None = None  # None: what the device's memory allows
-
-    def __post_init__(self) -> None:
-        if self.threshold is not None and not 0 < self.threshold < 1:
-            raise ValueError(f"The threshold must lie between 0 and 1, not at {self.threshold}.")
-        if self.saliency not in SALIENCY:
-            raise ValueError(f"There is no saliency method {self.saliency!r}: choose one of {', '.join(SALIENCY)}.")
-        if self.min_cells < 1 or self.min_lesion_ml < 0 or (self.batch_size is not None and self.batch_size < 1):
-            raise ValueError("Cells, lesion size and batch size must not be below 1, 0 and 1.")
-
-    @classmethod
-    def paper(cls) -> AnalysisConfig:
-        """The paper to the letter: lungs only, tight crop, likelier class; no grey anchors, slabs or calibration."""
-        return cls(
-            preset="paper", preprocessing=Preprocessing.paper(), threshold=0.5, calibrated=False, inside_lungs=False
-        )
-
-    @classmethod
-    def from_preset(cls, name: str) -> AnalysisConfig:
-        """The preset called ``name``.
-
-        Raises:
-            ValueError: there is none of that name.
-        """
-        if name not in PRESETS:
-            raise ValueError(f"There is no preset {name!r}: choose one of {', '.join(PRESETS)}.")
-        return cls.paper() if name == "paper" else cls()
-
-    def to_dict(self) -> dict:
-        """Settings as plain values for JSON."""
-        settings = asdict(self)
-        settings["preprocessing"] = self.preprocessing.to_dict() if self.preprocessing else None
-        return settings
 
 
 class LesionAnalyzer:
@@ -206,7 +154,7 @@ class _Run:
                 return odds, classes, pooled, shown, [], []
             rows = torch.from_numpy(shown).to(device)
             chosen = [m[rows] for m in maps]
-            heat, _ = heatmaps(network.head, *chosen, positive, self.config.saliency)
+            heat = slice_heat(network, chosen, positive, self.config)
             return odds, classes, pooled, shown, heat.cpu().numpy(), chosen[2]
 
     def _map(self, portion, odds, classes, pooled, shown, heat, activations) -> None:
@@ -219,11 +167,9 @@ class _Run:
                 self._place(portion[row], heat[i], activations[i], float(sigmoid(odds[row])))
 
     def _place(self, item: LungSlice, heat: np.ndarray, activations: torch.Tensor, probability: float) -> None:
-        if self.config.inside_lungs:
-            heat = heat * (lung_share(self.lungs[item.index], item.crop, heat.shape) > 0)
-        regions = split_regions(heat, self.config.min_cells)
-        if self.config.split_merged:
-            regions = split_merged(regions, min_cells=self.config.min_cells)
+        cell = cell_size(self.ct, item.index)
+        greys = known_greys(self.preprocessing, self.ct.calibrated)
+        regions = slice_regions(heat, item, self.lungs[item.index], cell, self.config, greys)
         features = peak_features(activations, regions) if len(regions) else activations.new_zeros((0, len(activations)))
         self.findings.add(item.index, item.crop, regions, features.float().cpu().numpy(), probability)
 
@@ -310,16 +256,3 @@ class _Timed:
 
     def __exit__(self, *_: object) -> None:
         self.timing[self.stage] += time.perf_counter() - self.began
-
-
-def lung_share(lungs: np.ndarray, crop: tuple, grid: tuple[int, int]) -> np.ndarray:
-    """Share of lung in every cell of the heatmap, (h, w): the lungs averaged over the cells."""
-    rows = np.linspace(crop[0], crop[2], grid[0] + 1)
-    columns = np.linspace(crop[1], crop[3], grid[1] + 1)
-    edges = [np.clip(np.rint(e + 0.5).astype(int), 0, n) for e, n in zip((rows, columns), lungs.shape, strict=True)]
-    sums = np.zeros((lungs.shape[0] + 1, lungs.shape[1] + 1), np.int32)
-    sums[1:, 1:] = lungs.cumsum(0, dtype=np.int32).cumsum(1)
-    cells = sums[np.ix_(edges[0], edges[1])]
-    counts = cells[1:, 1:] - cells[:-1, 1:] - cells[1:, :-1] + cells[:-1, :-1]
-    areas = np.outer(np.diff(edges[0]), np.diff(edges[1]))
-    return counts / np.maximum(areas, 1)

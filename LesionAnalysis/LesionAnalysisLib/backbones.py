@@ -74,6 +74,11 @@ class ResNet(nn.Module):
         self.layer4 = self._stage(block, 512, depths[3], 2)
         self.channels = tuple(width * block.expansion for width in (128, 256, 512))
 
+    @property
+    def last(self) -> nn.Module:
+        """What makes C5 of C4."""
+        return self.layer4
+
     def _stage(self, block: type, width: int, depth: int, stride: int) -> nn.Sequential:
         outputs = width * block.expansion
         downsample = None
@@ -107,6 +112,11 @@ class Vgg16(nn.Module):
                 inputs = width
             layers.append(nn.MaxPool2d(2, 2))
         self.features = nn.Sequential(*layers)
+
+    @property
+    def last(self) -> nn.Module:
+        """What makes C5 of C4."""
+        return self.features[24:]
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         maps = []
@@ -165,6 +175,11 @@ class Xception(nn.Module):
         self.middle = nn.Sequential(*(XceptionBlock((728, 728, 728, 728)) for _ in range(8)))
         self.block12 = XceptionBlock((728, 728, 1024), 2)
         self.exit = nn.Sequential(Separable(1024, 1536), nn.ReLU(), Separable(1536, 2048), nn.ReLU())
+
+    @property
+    def last(self) -> nn.Module:
+        """What makes C5 of C4."""
+        return nn.Sequential(self.block12, self.exit)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         c3 = self.block2(self.block1(self.stem(x)))

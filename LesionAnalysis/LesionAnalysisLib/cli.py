@@ -98,7 +98,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     add("-o", "--output", required=True, metavar="DIR", help="folder for results, one folder in it per case")
     add("--model", metavar="DIR", help="model folder (default: the model that comes with LesionAnalysis)")
     add("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="where the network runs")
-    add("--preset", default="default", metavar="NAME", help="'default', or 'paper': the method as published")
+    add("--preset", default="enhanced", metavar="NAME", help="'enhanced', or 'paper': the method as published")
     add(
         "--threshold",
         type=probability,
@@ -204,7 +204,8 @@ def _check_scene() -> None:
 
 def _make_analyzer(arguments: argparse.Namespace) -> tuple[Any, dict[str, Any]]:
     """The analyzer, and what of its settings tells results apart."""
-    from LesionAnalysisLib.analyzer import AnalysisConfig, LesionAnalyzer
+    from LesionAnalysisLib.analyzer import LesionAnalyzer
+    from LesionAnalysisLib.config import AnalysisConfig
     from LesionAnalysisLib.model import ModelBundle
 
     config = dataclasses.replace(AnalysisConfig.from_preset(arguments.preset), device=arguments.device)

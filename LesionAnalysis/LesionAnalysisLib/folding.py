@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from .backbones import ResNet, Vgg16
+from .dilation import without_stride
 from .fecnn import GREY_MEAN, GREY_STD, EnsembleFusion, FeaturePyramid, FeCNN, NoFusion, PyramidTop
 
 # Sums of a map upsampled by two (nearest), from those of the map itself: along one axis
@@ -115,6 +116,20 @@ class FoldedTop(nn.Module):
         return self.fusion(self.pooled(c3, c4, c5))
 
 
+class LesionMap(nn.Module):
+    """P3 and the lesion head on it, without the levels that it does not need."""
+
+    def __init__(self, top: PyramidTop) -> None:
+        super().__init__()
+        self.lateral, self.smooth, self.lesions = top.pyramid.lateral, top.pyramid.smooth[0], top.lesions
+
+    def forward(self, *maps: Tensor) -> Tensor:
+        c3, c4, c5 = (x.to(self.smooth.weight.dtype) for x in maps)
+        m4 = self.lateral[1](c4) + F.interpolate(self.lateral[2](c5), scale_factor=2.0, mode="nearest")
+        m3 = self.lateral[0](c3) + F.interpolate(m4, scale_factor=2.0, mode="nearest")
+        return self.lesions(self.smooth(m3)).float().sigmoid()
+
+
 class InFloat32(nn.Module):
     """Computes ``module`` in float32 and rounds only what comes out of it to ``dtype``."""
 
@@ -156,6 +171,9 @@ class FoldedFeCNN(nn.Module):
         _fuse(network)
         self.settings, self.dtype = network.settings, dtype
         self.maps, self.head = network.backbone_maps, network.head
+        self.lesion_map = None
+        if getattr(self.head, "lesions", None) is not None:
+            self.lesion_map = LesionMap(self.head).to(dtype=dtype, memory_format=torch.channels_last)
         if isinstance(self.head, PyramidTop) and isinstance(self.head.pyramid, FeaturePyramid):
             self.head = FoldedTop(self.head)
         self.grey = isinstance(self.maps, ResNet)
@@ -183,6 +201,14 @@ class FoldedFeCNN(nn.Module):
         if not self.grey:
             x = x.expand(-1, 3, -1, -1)
         return self.maps(x.contiguous(memory_format=torch.channels_last))
+
+    def fine_c5(self, c4: Tensor) -> Tensor:
+        """C5 on the grid of C4, (N, K5, H/16, W/16): see ``dilation.py``."""
+        return without_stride(self.maps.last)(c4)
+
+    def lesion_heat(self, c3: Tensor, c4: Tensor, c5: Tensor) -> Tensor | None:
+        """The lesion head's probability in every cell of P3, (N, H/8, W/8) float32; None without such a head."""
+        return None if self.lesion_map is None else self.lesion_map(c3, c4, c5)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(*self.backbone(x))  # (N, C) float32

@@ -103,7 +103,7 @@ def split_regions(heat: np.ndarray, min_cells: int = 2) -> Regions:
     if not heat.any():
         return Regions(np.zeros(heat.shape, dtype=np.int32), heat)
     labels, _ = ndimage.label(heat > threshold_otsu(heat), structure=FOUR_NEIGHBORS)
-    return Regions(_keep(labels, min_cells), heat)
+    return Regions(keep_regions(labels, min_cells), heat)
 
 
 def split_merged(regions: Regions, height: float = 0.1, min_cells: int = 2) -> Regions:
@@ -114,8 +114,9 @@ def split_merged(regions: Regions, height: float = 0.1, min_cells: int = 2) -> R
     """
     parted = np.zeros_like(regions.labels)
     for region in regions:
-        inside = regions.labels == region.number
-        heat = np.where(inside, regions.heat, 0).astype(np.float64)
+        window = np.s_[region.box[0] : region.box[2], region.box[1] : region.box[3]]
+        inside = regions.labels[window] == region.number
+        heat = np.where(inside, regions.heat[window], 0).astype(np.float64)
         # The h-maxima: what is a maximum still after all were lowered by `height`. (scikit-image's h_maxima
         # also counts each of two equal peaks whose valley is not as deep as that.)
         lowered = reconstruction(heat - height, heat, footprint=FOUR_NEIGHBORS)
@@ -131,29 +132,24 @@ def split_merged(regions: Regions, height: float = 0.1, min_cells: int = 2) -> R
             markers[markers == smallest] = 0  # too small to stand alone: its cells go to a neighbor
             count -= 1
             parts = inside.astype(np.int32)
-        parted[inside] = parts[inside] + parted.max()
-    return Regions(_keep(parted, 1), regions.heat)
+        parted[window][inside] = parts[inside] + parted.max()
+    return Regions(keep_regions(parted, 1), regions.heat)
 
 
 def peak_features(activations: np.ndarray, regions: Regions) -> np.ndarray:
     """The lesions' features: the activations at their peaks (equation 9).
 
     Args:
-        activations: (K, h, w) of the backbone's last block, on the heatmap's grid; an array, or a torch
-            tensor, which gives a tensor.
+        activations: (K, h, w) of the backbone's last block, on the regions' grid or another one over the same
+            crop, whose cells hold the peaks; an array, or a torch tensor, which gives a tensor.
 
     Returns:
         (n, K), a row per region.
-
-    Raises:
-        ValueError: activations on another grid than the heatmap.
     """
-    if activations.ndim != 3 or activations.shape[1:] != regions.labels.shape:
-        raise ValueError(
-            f"The activations' grid {activations.shape[1:]} is not the heatmap's {regions.labels.shape}."
-        )
-    rows, columns = regions.peaks.T
-    return activations[:, rows, columns].T
+    (h, w), (rows, columns) = activations.shape[1:], regions.labels.shape
+    row, column = regions.peaks.T
+    # the center of cell i of n lies at (2 i + 1) / 2 n of the crop
+    return activations[:, (2 * row + 1) * h // (2 * rows), (2 * column + 1) * w // (2 * columns)].T
 
 
 def place_heat(regions: Regions, crop: Box2D, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
@@ -290,7 +286,7 @@ def _measure(labels: np.ndarray, heat: np.ndarray) -> Iterator[Region]:
         )
 
 
-def _keep(labels: np.ndarray, min_cells: int) -> np.ndarray:
+def keep_regions(labels: np.ndarray, min_cells: int) -> np.ndarray:
     """Drop small regions; number the others 1, 2, ... in raster order of their first cells."""
     numbers, first, cells = np.unique(labels, return_index=True, return_counts=True)
     kept = (numbers > 0) & (cells >= min_cells)

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 Rule = Callable[[Tensor, Tensor], Tensor]  # (N, K, h, w), (N, K, h, w) -> (N, h, w) >= 0
@@ -122,6 +123,8 @@ def heatmaps(
     c5: Tensor,
     positive: int,
     method: str = "grad++",
+    fine_c5: Tensor | None = None,
+    fuse_scales: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Lesion activation heatmaps of a batch, running forward and backward through the head alone.
 
@@ -135,9 +138,13 @@ def heatmaps(
         c3, c4, c5: feature maps of the backbone, (N, K_i, h_i, w_i), any floating type.
         positive: index of the positive class.
         method: a key of ``SALIENCY``.
+        fine_c5: C5 on the grid of C4 (see ``dilation.py``), which is mapped in place of C5. Each cell of C5 lends its
+            gradient to the four cells that it covers: pooling weighs all cells alike, however many there are.
+        fuse_scales: map C4, too, and give the geometric mean of both maps: heat is where both see something.
 
     Returns:
-        heat: (N, h, w) float32 >= 0, of C5's height and width; not normalized.
+        heat: (N, h, w) float32 >= 0, of C5's height and width, or of C4's where one of both is asked for; not
+            normalized.
         logits: (N, C), detached, as the head gave them.
 
     Raises:
@@ -147,12 +154,31 @@ def heatmaps(
         raise ValueError(f"There is no saliency method {method!r}: choose one of {', '.join(SALIENCY)}.")
     with torch.inference_mode(False), torch.enable_grad():
         c3, c4, c5 = (_ordinary(c) for c in (c3, c4, c5))
-        c5.requires_grad_(True)
+        leaves = (c4, c5) if fuse_scales else (c5,)
+        for leaf in leaves:
+            leaf.requires_grad_(True)
         logits = head(c3, c4, c5)
         # Slices do not mix in evaluation mode, so the sum's gradient holds every slice's own.
         # `grad`, unlike `backward`, touches no `.grad` of the head's parameters.
-        (gradients,) = torch.autograd.grad(log_odds(logits, positive).sum(), c5)
-        return SALIENCY[method](c5.detach(), gradients), logits.detach()
+        *others, gradients = torch.autograd.grad(log_odds(logits, positive).sum(), leaves, materialize_grads=True)
+        last = c5.detach()
+        if fine_c5 is not None:
+            last, gradients = _ordinary(fine_c5), gradients.repeat_interleave(2, 2).repeat_interleave(2, 3)
+        heat = SALIENCY[method](last, gradients)
+        if fuse_scales:
+            heat = _geometric_mean(SALIENCY[method](c4.detach(), others[0]), heat)
+        return heat, logits.detach()
+
+
+def _geometric_mean(fine: Tensor, coarse: Tensor) -> Tensor:
+    """Of two maps (N, h, w), the second on the first one's grid or a coarser one, each in shares of its maximum.
+
+    Where the first says nothing at all, as of a head that does not look at C4, the second stands alone.
+    """
+    coarse = F.interpolate(coarse[:, None], fine.shape[1:], mode="bilinear", align_corners=False)[:, 0]
+    fine, coarse = (m / m.amax((1, 2), keepdim=True).clamp_min(torch.finfo(m.dtype).tiny) for m in (fine, coarse))
+    silent = (fine == 0).all(2).all(1)[:, None, None]
+    return torch.where(silent, coarse, (fine * coarse).sqrt())
 
 
 def _ordinary(tensor: Tensor) -> Tensor:

@@ -65,9 +65,9 @@ def take_slices(ct: CtVolume, count: int) -> CtVolume:
 
 def compare(table: Table, bundle: ModelBundle, ct: CtVolume, repeats: int, every: bool) -> None:
     """The whole analysis, in both presets, against the straightforward pipeline."""
-    analyzers = {name: LesionAnalyzer(bundle, AnalysisConfig.from_preset(name)) for name in ("default", "paper")}
+    analyzers = {name: LesionAnalyzer(bundle, AnalysisConfig.from_preset(name)) for name in ("enhanced", "paper")}
     network, volume = bundle.network(), ct.axial().array
-    analyzers["default"].analyze(take_slices(ct, 8))  # first calls set up kernels and threads
+    analyzers["enhanced"].analyze(take_slices(ct, 8))  # first calls set up kernels and threads
     straightforward.run(volume[len(volume) // 2 :][:2], network, bundle.clusters, bundle.positive)
     seconds: dict[str, list[float]] = {name: [] for name in ("default", "paper", "straightforward")}
     for _ in range(repeats):
@@ -122,7 +122,7 @@ def bare_forward(backbone: torch.nn.Module, inputs: list[torch.Tensor]) -> None:
 
 def preprocessing_part(table: Table, bundle: ModelBundle, ct: CtVolume) -> None:
     """Lungs and pictures alone, without the network beside them."""
-    for name in ("default", "paper"):
+    for name in ("enhanced", "paper"):
         preprocessing = LesionAnalyzer(bundle, AnalysisConfig.from_preset(name)).preprocessing
         began = time.perf_counter()
         count = sum(1 for _ in lung_slices(ct, segment_lungs(ct), preprocessing))

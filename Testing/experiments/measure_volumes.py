@@ -1,6 +1,6 @@
 """A model on what took no part in its training: the volumes of ../shared/data, and slices without COVID-19.
 
-    python Testing/experiments/measure_volumes.py [--model MODEL_DIR] [--preset default]
+python Testing/experiments/measure_volumes.py [--model MODEL_DIR] [--preset enhanced]
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--model", type=Path)
-    parser.add_argument("--preset", default="default")
+    parser.add_argument("--preset", default="enhanced")
     parser.add_argument("--slices", type=int, default=210, help="of the emphysema set")
     args = parser.parse_args()
     bundle = ModelBundle.load(args.model) if args.model else ModelBundle.bundled()

@@ -31,9 +31,9 @@ def link_slices(data: Path, folder: Path, left_out: set[str] = LEFT_OUT, judged:
             training. None leaves the choice to the trainer.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    links = {"slices": data / "slices", "radiopaedia": data / "lesion-masks" / "radiopaedia", "volumes": data / "volumes"}
-    for name, target in links.items():
-        link = folder / name
+    for place in ("slices", "lesion-masks/radiopaedia", "volumes"):
+        target = data / place
+        link = folder / target.name
         if not link.exists():
             link.symlink_to(target.resolve(), target_is_directory=True)
     rows = [row for row in _slices(data / "slices") if row["source"] not in left_out]
@@ -80,4 +80,5 @@ def _judged_slices(folder: Path, volumes: Sequence[str]) -> list[dict[str, str]]
     """The slices of some volumes, by file name, that a radiologist called infected or not."""
     return [{"file": f"volumes/{row['volume']}", "slice": row["slice_index"], "label": _NAMES[row["infected"]],
              "patient": row["volume"].removesuffix(".nii.gz"), "source": "volume", "split": ""}
-            for row in read_rows(folder / "slice_labels.csv") if row["volume"] in volumes and row["infected"]]  # fmt: skip
+            for row in read_rows(folder / "slice_labels.csv")
+            if row["volume"] in volumes and row["infected"]]  # fmt: skip

@@ -39,7 +39,7 @@ class Found:
 
 
 def evaluate_detection(images: str | os.PathLike, masks: str | os.PathLike, bundle: ModelBundle,
-                       methods: Sequence[str] = (), *, preset: str = "default", device: str = "auto",
+                       methods: Sequence[str] = (), *, preset: str = "enhanced", device: str = "auto",
                        min_cells: int = 2, threshold: float | None = None, unseen: Sequence[str] | None = None,
                        limit: int | None = None, pictures: int = 6, rounds: int = 400, seed: int = 0,
                        progress: Progress = lambda *_: None) -> Report:  # fmt: skip
@@ -91,12 +91,13 @@ def example(mapper: Mapper, pair: Pair, look: Look, picture: np.ndarray, mask: n
     return Example(pair.name, picture, look.shown, mask, look.probability, maps)
 
 
-def marked(mapper: Mapper, look: Look, method: str = "lam") -> Marked:
-    """A map with the common step, on its picture."""
-    regions = mapper.regions(mapper.heat(look, method))
+def marked(mapper: Mapper, look: Look, method: str) -> Marked:
+    """A map with its regions, on its picture."""
+    regions = mapper.found(look, method)
     heat, labels, kept = mapper.place(look, regions)
-    boxes = [box_to_axial(r.box, look.crop, look.grid, labels.shape) for r in kept]
-    peaks = [cell_to_axial(*r.peak, look.crop, look.grid) for r in kept]
+    grid = regions.labels.shape
+    boxes = [box_to_axial(r.box, look.crop, grid, labels.shape) for r in kept]
+    peaks = [cell_to_axial(*r.peak, look.crop, grid) for r in kept]
     return Marked(heat, labels, np.array(boxes, float).reshape(-1, 4), np.array(peaks, float).reshape(-1, 2))
 
 
@@ -107,16 +108,19 @@ def _count(found: Found, mapper: Mapper, pair: Pair, look: Look | None, mask: np
     if not mask.any():
         return
     truth = truth_lesions(resize_mask(mask, whole(mask)))
+    lungs = resize_mask(np.zeros_like(mask) if look is None else look.lungs, whole(mask))
     found.patients.append(pair.patient)
     found.positive.append(probability >= threshold)
-    found.missed.append(evaluate_slice(truth, nothing_found()))
+    found.missed.append(evaluate_slice(truth, nothing_found(), lungs=lungs))
     heats = {} if look is None else {m: mapper.heat(look, m) for m, _ in found.counts}
     for (method, step), counts in found.counts.items():
-        shown = nothing_found() if look is None else mapper.candidates(look, mapper.regions(heats[method], step))
-        counts.append(evaluate_slice(truth, shown))
+        shown = nothing_found()
+        if look is not None:
+            shown = mapper.candidates(look, mapper.regions(look, method, heats[method], step))
+        counts.append(evaluate_slice(truth, shown, lungs=lungs))
     crop = whole(mask) if look is None else look.crop
     for name, (box, cells, least) in _ceilings(mapper, crop, whole(mask)).items():
-        found.ceilings.setdefault(name, []).append(evaluate_slice(truth, perfect(mask, box, cells, least)))
+        found.ceilings.setdefault(name, []).append(evaluate_slice(truth, perfect(mask, box, cells, least), lungs=lungs))
 
 
 def _ceilings(mapper: Mapper, crop: tuple, picture: tuple) -> dict[str, tuple]:

@@ -55,7 +55,7 @@ class Lesions:
 
 
 def evaluate_identification(images: str | os.PathLike, masks: str | os.PathLike, bundle: ModelBundle, *,
-                            clusters: int | None = None, types: int | None = None, preset: str = "default",
+                            clusters: int | None = None, types: int | None = None, preset: str = "enhanced",
                             device: str = "auto", min_cells: int = 2, limit: int | None = None, pictures: int = 6,
                             rounds: int = 400, seed: int = 0,
                             progress: Progress = lambda *_: None) -> Report:  # fmt: skip
@@ -82,7 +82,7 @@ def evaluate_identification(images: str | os.PathLike, masks: str | os.PathLike,
         look = mapper.look(pair.name, picture) if mask.any() else None
         if look is None:
             continue
-        regions = mapper.regions(mapper.heat(look, "lam"))
+        regions = mapper.found(look, mapper.shown)
         _, labels, kept = mapper.place(look, regions)
         features = mapper.features(look, regions) if len(regions) else np.zeros((0, 0))
         rows = range(len(lesions.shares), len(lesions.shares) + len(kept))
@@ -93,7 +93,7 @@ def evaluate_identification(images: str | os.PathLike, masks: str | os.PathLike,
             lesions.shares.append(_consolidation(labels == region.number, mask))
         if pair.name in drawn and kept:
             examples[pair.name] = rows, Example(pair.name, picture, look.shown, mask, look.probability,
-                                                {"lam": marked(mapper, look)})  # fmt: skip
+                                                {"lam": marked(mapper, look, mapper.shown)})  # fmt: skip
     count = len(bundle.clusters.centers_) if clusters is None else clusters
     names = THREE_TYPES if (types or (3 if count == 3 else 2)) == 3 else TWO_TYPES
     _check_lesions(lesions, len(names))

@@ -19,7 +19,7 @@ from LesionAnalysisLib.console import Console, sentence
 from LesionAnalysisLib.results import RESEARCH_NOTICE
 
 _MEASURED = 0.93  # share of the time, for the progress; the rest is drawing
-_METHODS = ("lam", "cam", "normgrad", "gradcam++", "layercam", "hirescam")
+_METHODS = ("enhanced", "lam", "cam", "normgrad", "gradcam++", "layercam", "hirescam")
 _SPLITS = ("all", "train", "val", "test")
 
 
@@ -180,7 +180,8 @@ def _pictures(parser: argparse.ArgumentParser) -> None:
     add("masks", metavar="MASKS", help="folder of their masks, named like them (0: none, 1: ground glass or any "
         "lesion, 2: consolidation); slices.csv beside it may name the patient of each slice")  # fmt: skip
     add("--model", metavar="DIR", help="model folder (default: the model that comes with LesionAnalysis)")
-    add("--preset", choices=("default", "paper"), default="default", help="paper: the method as published")
+    add("--preset", choices=("enhanced", "paper", "default"), default="enhanced",
+        help="paper: the method as published; default: another name of enhanced")  # fmt: skip
     add("--min-cells", type=_count, default=2, metavar="N", help="smallest region of a map that counts (default: 2)")
     add("--pictures", type=int, default=6, metavar="N", help="slices that are drawn (default: 6)")
     _limit(parser)

@@ -1,7 +1,7 @@
 """What a model sees in one picture: its probability, and the map of every saliency method (tables 5 and 6).
 
-The network runs once for a picture; each method then works on the same activations. With the method ``lam`` and
-the step ``regions`` the outcome is that of an analysis.
+The network runs once for a picture; each method then works on the same activations. The method ``Mapper.shown`` with
+its own regions gives what an analysis shows.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from LesionAnalysisLib.analyzer import AnalysisConfig, LesionAnalyzer, lung_share
+from LesionAnalysisLib.analyzer import LesionAnalyzer
+from LesionAnalysisLib.config import AnalysisConfig
 from LesionAnalysisLib.lesions import (
     FOUR_NEIGHBORS,
     Box2D,
@@ -21,12 +22,13 @@ from LesionAnalysisLib.lesions import (
     normalize_heat,
     peak_features,
     place_heat,
-    split_merged,
     split_regions,
 )
-from LesionAnalysisLib.lungs import lung_slices, segment_lungs
+from LesionAnalysisLib.lungs import LungSlice, lung_slices, segment_lungs
 from LesionAnalysisLib.model import ModelBundle
+from LesionAnalysisLib.refinement import cell_size, known_greys
 from LesionAnalysisLib.saliency import SALIENCY, cam, heatmaps, log_odds
+from LesionAnalysisLib.slice_maps import lung_share, slice_heat, slice_regions
 from LesionAnalysisLib.study import sigmoid
 from LesionAnalysisLib.volume import ct_from_array
 from scipy import ndimage
@@ -34,7 +36,9 @@ from torch import nn
 
 from ..evaluation.detection import SIZE, Candidates, perfect_map, resize_mask
 
-METHODS = {"lam": "grad++", "cam": "cam", **{name: name for name in SALIENCY if name != "grad++"}}
+ENHANCED = "enhanced"  # the maps of the preset of that name, with regions of their own
+METHODS = {ENHANCED: ENHANCED, "lam": "grad++", "cam": "cam",
+           **{name: name for name in SALIENCY if name != "grad++"}}  # fmt: skip
 REGIONS, WHOLE = "Otsu, components", "20 % of the maximum"  # what makes boxes of a map
 NO_CAM = ("CAM is left out: it needs a model whose head is pooling and one linear layer, and this model's head is "
           "another one.")  # fmt: skip
@@ -48,14 +52,19 @@ class Look:
 
     probability: float
     lungs: np.ndarray  # (H, W) bool
-    crop: Box2D  # what the network saw, edges in pixels
-    shown: np.ndarray  # (size, size) uint8: how it saw it
+    piece: LungSlice  # what the network saw
+    cell: tuple[float, float]  # of a contour, in pixels
     maps: tuple[torch.Tensor, ...]  # C3, C4, C5 (1, K, h, w)
 
     @property
-    def grid(self) -> tuple[int, int]:
-        """Rows and columns of the maps."""
-        return tuple(self.maps[2].shape[-2:])
+    def crop(self) -> Box2D:
+        """Edges of what the network saw, in pixels."""
+        return self.piece.crop
+
+    @property
+    def shown(self) -> np.ndarray:
+        """(size, size) uint8: how it saw it."""
+        return self.piece.image
 
 
 class Mapper:
@@ -63,7 +72,7 @@ class Mapper:
 
     Args:
         bundle: the model.
-        preset: ``default`` or ``paper``, see ``AnalysisConfig``.
+        preset: ``enhanced`` or ``paper``, see ``AnalysisConfig``.
         device: as in ``AnalysisConfig``.
         min_cells: smallest region that counts.
 
@@ -71,15 +80,23 @@ class Mapper:
         ValueError: no such preset or device.
     """
 
-    def __init__(self, bundle: ModelBundle, preset: str = "default", device: str = "auto", min_cells: int = 2) -> None:
+    def __init__(self, bundle: ModelBundle, preset: str = "enhanced", device: str = "auto", min_cells: int = 2) -> None:
         config = replace(AnalysisConfig.from_preset(preset), device=device, min_cells=min_cells)
         self.bundle, self.config, self.analyzer = bundle, config, LesionAnalyzer(bundle, config)
         self.class_weights = cam_weights(bundle.network(), bundle.positive)
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """Every method that the model allows."""
-        return tuple(m for m in METHODS if m != "cam" or self.class_weights is not None)
+        """Every method that model and preset allow."""
+        refused = {"cam"} if self.class_weights is None else set()
+        if self.config.preset != ENHANCED:
+            refused.add(ENHANCED)
+        return tuple(m for m in METHODS if m not in refused)
+
+    @property
+    def shown(self) -> str:
+        """The method by which an analysis with this preset maps."""
+        return self.methods[0]
 
     @property
     def cells(self) -> int:
@@ -97,7 +114,7 @@ class Mapper:
         if cut is None:
             return None
         (_, (odds, maps)), *_ = self.analyzer.runner.batches([cut], self._forward)
-        return Look(float(sigmoid(odds)), ct.axial().from_volume(lungs)[0], cut.crop, cut.image, maps)
+        return Look(float(sigmoid(odds)), ct.axial().from_volume(lungs)[0], cut, cell_size(ct, 0), maps)
 
     def _forward(self, network, device: torch.device, portion: Sequence) -> tuple:
         with torch.inference_mode():
@@ -110,6 +127,9 @@ class Mapper:
         """(h, w) float, in the lungs only where the analysis keeps to them. Raises ValueError: an unknown method."""
         if method not in self.methods:
             raise ValueError(f"There is no map by {method!r} of this model: choose one of {', '.join(self.methods)}.")
+        if method == ENHANCED:
+            heat = slice_heat(self.analyzer.runner.folded, look.maps, self.bundle.positive, self.config)
+            return heat[0].cpu().numpy()
         if method == "cam":
             heat = cam(look.maps[2], self.class_weights.to(look.maps[2].device))
         else:
@@ -119,12 +139,25 @@ class Mapper:
             values = values * (lung_share(look.lungs, look.crop, values.shape) > 0)
         return values
 
-    def regions(self, heat: np.ndarray, step: str = REGIONS) -> Regions:
-        """Boxes of a map: Otsu's threshold and components as in the paper, or one box as Zhou 2016 draws it."""
+    def regions(self, look: Look, method: str, heat: np.ndarray, step: str = REGIONS) -> Regions:
+        """Boxes of a map: by the preset's own step or, for its rivals, Otsu's threshold and components as in the paper.
+
+        With the step ``WHOLE`` one box as Zhou 2016 draws it.
+        """
         if step == WHOLE:
             return largest_region(heat)
-        regions = split_regions(heat, self.config.min_cells)
-        return split_merged(regions, min_cells=self.config.min_cells) if self.config.split_merged else regions
+        if method == self.shown:
+            return self.own_regions(look, heat, self.config)
+        return split_regions(heat, self.config.min_cells)
+
+    def own_regions(self, look: Look, heat: np.ndarray, config: AnalysisConfig) -> Regions:
+        """What an analysis with ``config`` makes of a map."""
+        greys = known_greys(self.analyzer.preprocessing, calibrated=False)
+        return slice_regions(heat, look.piece, look.lungs, look.cell, config, greys)
+
+    def found(self, look: Look, method: str) -> Regions:
+        """``regions`` of ``heat``."""
+        return self.regions(look, method, self.heat(look, method))
 
     def place(self, look: Look, regions: Regions) -> tuple[np.ndarray, np.ndarray, tuple]:
         """Heat (H, W) 0..1 and region numbers (H, W) on the picture, and the regions of which a pixel counts."""

@@ -97,10 +97,12 @@ class SliceCounts:
     mask_pixels: int
     marked_pixels: int
     mask_pixels_marked: int
+    share_error: float = float("nan")  # of the involved share of the lung, without sign
 
 
-def evaluate_slice(truth: Truth, found: Candidates, thresholds: Sequence[float] = THRESHOLDS) -> SliceCounts:
-    """Compare one slice's map with its lesions."""
+def evaluate_slice(truth: Truth, found: Candidates, thresholds: Sequence[float] = THRESHOLDS,
+                   lungs: np.ndarray | None = None) -> SliceCounts:  # fmt: skip
+    """Compare one slice's map with its lesions; with ``lungs`` (H, W) bool also the share of lung that is involved."""
     tables = {(r, t): hits(truth, found, r, t) for r in RATIOS for t in thresholds}
     inside = np.floor(found.peaks).astype(int).reshape(-1, 2)
     inside = np.clip(inside, 0, np.array(truth.labels.shape) - 1)
@@ -116,7 +118,15 @@ def evaluate_slice(truth: Truth, found: Candidates, thresholds: Sequence[float] 
         mask_pixels=int(truth.mask.sum()),
         marked_pixels=int(found.area.sum()),
         mask_pixels_marked=int((truth.mask & found.area).sum()),
+        share_error=float("nan") if lungs is None else _share_error(truth.mask, found.area, lungs),
     )
+
+
+def _share_error(mask: np.ndarray, area: np.ndarray, lungs: np.ndarray) -> float:
+    """Share of the lungs that is marked, against that of the mask in the lungs as they are: what was drawn is lung."""
+    whole = np.count_nonzero(lungs | mask)
+    drawn = np.count_nonzero(mask) / whole if whole else 0.0
+    return abs(np.count_nonzero(area & lungs) / max(np.count_nonzero(lungs), 1) - drawn)
 
 
 def summarize(counts: Sequence[SliceCounts]) -> dict[str, float]:
@@ -124,7 +134,8 @@ def summarize(counts: Sequence[SliceCounts]) -> dict[str, float]:
 
     ``hit box 0.1``: share of lesions hit, by ratio and threshold; ``precision box 0.1``: share of boxes
     that hit a lesion; ``pointing``: share of peaks on a lesion; ``area hit``: share of the lesions' pixels
-    that are marked; ``dice``: of marks and mask over all pixels; ``boxes a slice``; ``lesions``; ``slices``.
+    that are marked; ``dice``: of marks and mask over all pixels; ``share error``: mean absolute error of the lung's
+    involved share, NaN where lungs were not given; ``boxes a slice``; ``lesions``; ``slices``.
     """
     totals = {"slices": len(counts), "lesions": sum(c.lesions for c in counts), "boxes": sum(c.boxes for c in counts)}
     return {**totals, **{name: float(divide(a.sum(), b.sum())) for name, (a, b) in _quotients(counts).items()}}
@@ -160,6 +171,7 @@ def _quotients(counts: Sequence[SliceCounts]) -> dict[str, tuple[np.ndarray, np.
     quotients["area hit"] = column("lesion_pixels_marked"), column("lesion_pixels")
     both = column("mask_pixels") + column("marked_pixels")
     quotients["dice"] = 2 * column("mask_pixels_marked"), both
+    quotients["share error"] = column("share_error"), np.ones(len(counts))
     return quotients
 
 
