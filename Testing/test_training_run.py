@@ -263,7 +263,7 @@ def test_two_processes_train_the_model_of_one(small, unbroken, tmp_path):
     assert done.stdout.count("The model is in") == 1
     one, two = (json.loads((folder / "metrics.json").read_text()) for folder in (unbroken, tmp_path / "model"))
     assert (one["processes"], two["processes"]) == (1, 2)
-    for a, b, tolerance in zip(one["history"], two["history"], (0.01, 0.03), strict=True):  # rounding errors grow
+    for a, b, tolerance in zip(one["history"], two["history"], (0.01, 0.1), strict=True):  # rounding errors grow
         assert a["loss"] == pytest.approx(b["loss"], abs=tolerance)
         assert a["val_loss"] == pytest.approx(b["val_loss"], abs=tolerance)
     found, _ = probabilities(unbroken, small)

@@ -23,7 +23,7 @@ class AnalysisConfig:
     preprocessing: Preprocessing | None = None  # None: as the model was trained
     threshold: float | None = None  # a slice, and the study, is positive from this probability on; None: the model's
     calibrated: bool = True  # divide the logits by the model's temperature
-    lesion_head: bool = True  # map lesions by the model's lesion head, where it has one, in place of saliency
+    lesion_head: bool = True  # where the model has a lesion head: map lesions by both, head and saliency
     saliency: str = "layercam"
     stride16: bool = False  # map C5 on the grid of C4
     fuse_scales: bool = True  # map C4 and C5 together

@@ -166,11 +166,11 @@ def heatmaps(
             last, gradients = _ordinary(fine_c5), gradients.repeat_interleave(2, 2).repeat_interleave(2, 3)
         heat = SALIENCY[method](last, gradients)
         if fuse_scales:
-            heat = _geometric_mean(SALIENCY[method](c4.detach(), others[0]), heat)
+            heat = geometric_mean(SALIENCY[method](c4.detach(), others[0]), heat)
         return heat, logits.detach()
 
 
-def _geometric_mean(fine: Tensor, coarse: Tensor) -> Tensor:
+def geometric_mean(fine: Tensor, coarse: Tensor) -> Tensor:
     """Of two maps (N, h, w), the second on the first one's grid or a coarser one, each in shares of its maximum.
 
     Where the first says nothing at all, as of a head that does not look at C4, the second stands alone.

@@ -16,21 +16,20 @@ from .folding import FoldedFeCNN
 from .lesions import Regions, split_merged, split_regions
 from .lungs import LungSlice
 from .refinement import Greys, on_grid, refine
-from .saliency import heatmaps
+from .saliency import geometric_mean, heatmaps
 
 
 def slice_heat(network: FoldedFeCNN, maps: Sequence[Tensor], positive: int, config: AnalysisConfig) -> Tensor:
-    """Heat (N, h, w) float32 of slices with the maps C3, C4, C5 (N, K, h, w): the lesion head's, else a saliency's.
+    """Heat (N, h, w) float32 of slices with the maps C3, C4, C5 (N, K, h, w); not normalized.
 
-    The head's is a probability, a saliency's is not normalized.
+    A lesion head sees more and smaller lesions, saliency points with fewer errors: their geometric mean is hot where
+    both are (``Testing/experiments/enhanced_maps.py`` has the figures).
     """
-    if config.lesion_head:
-        with torch.inference_mode():
-            heat = network.lesion_heat(*maps)
-        if heat is not None:
-            return heat
     fine = network.fine_c5(maps[1]) if config.stride16 else None
     heat, _ = heatmaps(network.head, *maps, positive, config.saliency, fine, config.fuse_scales)
+    if config.lesion_head and network.lesion_map is not None:
+        with torch.inference_mode():
+            heat = geometric_mean(network.lesion_heat(*maps), heat)
     return heat
 
 

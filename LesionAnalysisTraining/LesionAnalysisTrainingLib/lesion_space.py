@@ -7,11 +7,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from LesionAnalysisLib import saliency
 from LesionAnalysisLib.clusters import KChoice, LesionClusters, choose_k
+from LesionAnalysisLib.config import AnalysisConfig
 from LesionAnalysisLib.fecnn import FeCNN
 from LesionAnalysisLib.folding import FoldedFeCNN
-from LesionAnalysisLib.lesions import Regions, peak_features, split_regions
+from LesionAnalysisLib.lesions import Regions, peak_features
+from LesionAnalysisLib.lungs import LungSlice
+from LesionAnalysisLib.refinement import known_greys
+from LesionAnalysisLib.saliency import log_odds
+from LesionAnalysisLib.slice_maps import slice_heat, slice_regions
 
 from .augmentation import view
 from .config import TrainingConfig
@@ -19,6 +23,8 @@ from .dataset import Prepared, Sample
 from .views import Views, loader, plain_batches
 
 _BATCH = 8
+_ANALYSIS = AnalysisConfig()  # clusters are learned from lesions as users see them
+_CELLS = 144  # of the contour across a view: some 2 mm, as in an analysis
 _ELBOW_LESIONS, _ELBOW_K, _ELBOW_BOOTSTRAPS = 1500, 10, 5  # more lesions do not move the elbow, and take minutes
 
 
@@ -58,12 +64,13 @@ def look(network: FeCNN, pictures: Sequence[Prepared], samples: Sequence[Sample]
     for batch, (shown, _) in enumerate(loader(views, plain_batches(len(order), _BATCH), 0)):
         with torch.inference_mode():
             maps = folded.backbone(shown.to(device).float() / 255.0)
-        heat, scores = saliency.heatmaps(folded.head, *maps, positive)
-        odds = saliency.log_odds(scores, positive).tolist()
+            scores = folded.head(*maps)
+        positives = (log_odds(scores, positive) >= least_odds).nonzero()[:, 0]
+        if len(positives):
+            heat = slice_heat(folded, [m[positives] for m in maps], positive, _ANALYSIS).cpu().numpy()
         first = batch * _BATCH
-        for i in np.flatnonzero(np.array(odds) >= least_odds):
-            picture = pictures[int(order[first + i])]
-            regions = split_regions(heat[i].cpu().numpy() * _lung_cells(picture, heat.shape[1:], config.margin))
+        for k, i in enumerate(positives.tolist()):
+            regions = _regions(heat[k], pictures[int(order[first + i])], shown[i, 0].numpy(), config)
             if len(regions):
                 features.append(peak_features(maps[2][i].float(), regions).cpu().numpy())
                 origin += [first + i] * len(regions)
@@ -97,13 +104,16 @@ def learn_clusters(features: np.ndarray, count: int | None, seed: int) -> tuple[
     raise ValueError("There is no lesion to learn clusters from.")
 
 
-def _lung_cells(picture: Prepared, grid: tuple[int, int], margin: float) -> np.ndarray:
-    """Which cells (h, w) of the heatmap show some lung: heat counts there only, as in an analysis."""
-    if not picture.found:
-        return np.ones(tuple(grid), bool)
-    lungs = replace(picture, greys=picture.lungs.astype(np.uint8) * 255)
-    fine = view(lungs, 8 * max(grid), margin, None, None)
-    return fine.reshape(grid[0], 8, grid[1], 8).max((1, 3)) > 127
+def _regions(heat: np.ndarray, picture: Prepared, shown: np.ndarray, config: TrainingConfig) -> Regions:
+    """The lesions that an analysis would find in the view ``shown`` (size, size), on a grid over it."""
+    size = len(shown)
+    lungs = np.ones(shown.shape, bool)
+    if picture.found:
+        white = replace(picture, greys=picture.lungs.astype(np.uint8) * 255)
+        lungs = view(white, size, config.margin, None, None) > 127
+    piece = LungSlice(0, shown, (-0.5, -0.5, size - 0.5, size - 0.5))
+    greys = known_greys(config.preprocessing(), picture.calibrated)
+    return slice_regions(heat, piece, lungs, (size / _CELLS,) * 2, _ANALYSIS, greys)
 
 
 def _shares(regions: Regions) -> list[tuple[float, ...]]:

@@ -34,21 +34,20 @@ from LesionAnalysisTrainingLib.evaluation.detection import (  # noqa: E402
 )
 
 ENHANCED = AnalysisConfig()
-PLAIN = replace(ENHANCED, saliency="grad++", stride16=False, fuse_scales=False, refine=False, split_merged=False)
+SALIENCY = replace(ENHANCED, lesion_head=False)  # for models without a lesion head, and to show what it brings
+PLAIN = replace(SALIENCY, saliency="grad++", stride16=False, fuse_scales=False, refine=False, split_merged=False)
 VARIANTS = {
     "enhanced": ENHANCED,
-    "Grad++ for LayerCAM": replace(ENHANCED, saliency="grad++"),
-    "C5 at stride 16" if not ENHANCED.stride16 else "C5 at stride 32": replace(
-        ENHANCED, stride16=not ENHANCED.stride16
-    ),
-    "C4 and C5 together" if not ENHANCED.fuse_scales else "C5 alone": replace(
-        ENHANCED, fuse_scales=not ENHANCED.fuse_scales
-    ),
     "lesions not parted": replace(ENHANCED, split_merged=False),
     "without refinement": replace(ENHANCED, refine=False),
+    "lesion head and Grad++": replace(ENHANCED, saliency="grad++"),
+    "LayerCAM alone": SALIENCY,
+    "Grad++ alone": replace(SALIENCY, saliency="grad++"),
+    "LayerCAM alone, stride 16": replace(SALIENCY, stride16=True),
+    "LayerCAM alone, of C5": replace(SALIENCY, fuse_scales=False),
+    "LayerCAM alone, without refinement": replace(SALIENCY, refine=False),
     "Grad++, Otsu": PLAIN,
     "Grad++, Otsu, stride 16": replace(PLAIN, stride16=True),
-    "LayerCAM, Otsu": replace(PLAIN, saliency="layercam"),
 }
 FIGURES = ("pointing", "area hit", "hit box 0.5", "hit iou 0.1", "precision box 0.5", "boxes a slice", "dice",
            "share error")  # fmt: skip
