@@ -8,8 +8,8 @@ import torch
 from helpers_analyzer import small_bundle
 from LesionAnalysisLib import AnalysisCancelled, AnalysisConfig, LesionAnalyzer, ct_from_array, make_phantom
 from LesionAnalysisLib.devices import Runner, choose_device, choose_precision
+from LesionAnalysisLib.familiarity import input_statistics
 from LesionAnalysisLib.lungs import Preprocessing
-from LesionAnalysisLib.study import input_statistics
 
 CPU = AnalysisConfig(device="cpu", precision="float32", batch_size=4)
 
@@ -179,7 +179,7 @@ def test_pictures_say_that_they_have_no_millimetres(bundle):
 
 def test_unfamiliar_input_is_said_so(tmp_path, phantom):
     rng = np.random.default_rng(0)
-    strange = input_statistics(rng.normal(50, 1, (100, 512)), rng.normal(50, 1, (100, 512)))
+    strange = input_statistics(rng.normal(50, 1, (100, 128)), rng.normal(50, 1, (100, 128)))
     result = LesionAnalyzer(small_bundle(tmp_path / "m", input_statistics=strange), CPU).analyze(phantom.ct)
     assert any("unlike the training data" in w for w in result.warnings)
 

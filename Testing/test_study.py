@@ -1,8 +1,8 @@
-"""The study's probability and the warning of unfamiliar input, by hand."""
+"""The study's probability, by hand."""
 
 import numpy as np
 import pytest
-from LesionAnalysisLib.study import input_statistics, study_probability, unlike_training
+from LesionAnalysisLib.study import study_probability
 
 
 def sigmoid(x):
@@ -41,14 +41,3 @@ def test_no_slice_has_no_probability():
 def test_extreme_log_odds_stay_finite():
     assert study_probability([1e6] * 3, {}) == pytest.approx(1.0)
     assert study_probability([-1e6] * 3, {}) == pytest.approx(0.0)
-
-
-def test_input_far_from_the_training_data_is_noticed():
-    rng = np.random.default_rng(0)
-    statistics = input_statistics(rng.normal(0, 1, (500, 20)), rng.normal(0, 1, (200, 20)))
-    assert not unlike_training(rng.normal(0, 1, (30, 20)), statistics)
-    assert unlike_training(rng.normal(4, 1, (30, 20)), statistics)
-
-
-def test_a_model_without_statistics_warns_of_nothing():
-    assert not unlike_training([np.full(3, 1e9)], None)

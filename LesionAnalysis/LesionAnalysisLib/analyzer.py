@@ -18,6 +18,7 @@ import torch
 
 from .config import AnalysisConfig
 from .devices import Runner, choose_device
+from .familiarity import channel_means, unlike_training
 from .findings import Findings
 from .lesions import peak_features
 from .lungs import LungSlice, Preprocessing, lung_slices, segment_lungs
@@ -27,7 +28,7 @@ from .results import Analysis, SliceDiagnosis, StudySummary
 from .saliency import log_odds
 from .slice_maps import slice_heat, slice_regions
 from .steps import run_to_end
-from .study import sigmoid, study_probability, unlike_training
+from .study import sigmoid, study_probability
 from .volume import CtVolume
 
 Progress = Callable[[float, str], None]
@@ -88,7 +89,7 @@ class _Run:
         self.timing = {"lungs": 0.0, "slices": 0.0, "network": 0.0, "maps": 0.0, "linking": 0.0}
         self.log_odds: dict[int, float] = {}
         self.class_of: dict[int, int] = {}
-        self.familiarity: list[np.ndarray] = []
+        self.means: list[np.ndarray] = []  # of channels, by slice
 
     def steps(self, lung_mask: np.ndarray | None) -> Steps:
         began = time.perf_counter()
@@ -143,23 +144,22 @@ class _Run:
             logits = network.head(*maps) / self.temperature
             positive = self.bundle.positive
             odds = log_odds(logits, positive).cpu().numpy()
+            if not np.isfinite(odds).all():  # not a number is never above a threshold: all would seem healthy
+                raise ValueError("The model gives no number for a slice: choose another model folder.")
             classes = logits.argmax(1).cpu().numpy()
-            if self.bundle.input_statistics:
-                pooled = maps[2].mean((2, 3), dtype=torch.float32).cpu().numpy()
-            else:
-                pooled = np.zeros((len(portion), 0), np.float32)
+            means = channel_means(maps, self.bundle.input_statistics)
         shown = np.flatnonzero(sigmoid(odds) >= self.threshold)
         with _Timed(self.timing, "maps"):
             if not len(shown):
-                return odds, classes, pooled, shown, [], []
+                return odds, classes, means, shown, [], []
             rows = torch.from_numpy(shown).to(device)
             chosen = [m[rows] for m in maps]
             heat = slice_heat(network, chosen, positive, self.config)
-            return odds, classes, pooled, shown, heat.cpu().numpy(), chosen[2]
+            return odds, classes, means, shown, heat.cpu().numpy(), chosen[2]
 
-    def _map(self, portion, odds, classes, pooled, shown, heat, activations) -> None:
+    def _map(self, portion, odds, classes, means, shown, heat, activations) -> None:
         """Take over a batch's results; regions, features and places of the positive slices."""
-        self.familiarity.extend(pooled)
+        self.means.extend(means)
         for item, value, name in zip(portion, odds, classes, strict=True):
             self.log_odds[item.index], self.class_of[item.index] = float(value), int(name)
         with _Timed(self.timing, "maps"):
@@ -240,7 +240,7 @@ class _Run:
                             "and are not named by their density.")  # fmt: skip
         if not any(s.lung for s in slices):
             warnings.append("No slice shows enough lung to be judged.")
-        elif unlike_training(self.familiarity, self.bundle.input_statistics):
+        elif unlike_training(self.means, self.bundle.input_statistics):
             warnings.append("Probabilities are unreliable: this input is unlike the training data.")
         return tuple(warnings)
 

@@ -143,7 +143,9 @@ class LesionClusters:
         except (KeyError, ValueError, TypeError) as error:
             raise ValueError("The model's lesion clusters are incomplete: get the model again.") from error
         table = centers.ndim == 2 and 0 not in centers.shape and counts.shape == centers.shape[:1]
-        if not (table and np.isfinite(centers).all()):
+        with np.errstate(over="ignore"):
+            usable = table and np.isfinite(np.square(centers).sum())  # distances to them are numbers, too
+        if not (usable and np.isfinite([n_init, seed, inertia]).all()):
             raise ValueError("The model's lesion clusters are damaged: get the model again.")
         clusters = cls(len(centers), n_init=int(n_init), random_state=int(seed))
         clusters.centers_, clusters.counts_, clusters.inertia_ = centers, counts, float(inertia)

@@ -19,23 +19,26 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 import os
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import torch
 
 from .clusters import LesionClusters
 from .fecnn import FeCNN
+from .lungs import Preprocessing
 from .model_folder import (
     CARD,
     CHECKSUMS,
     CLUSTERS,
     CONFIG,
+    LEVELS,
     SCHEMA,
     WEIGHTS,
     bundled_folder,
@@ -45,10 +48,12 @@ from .model_folder import (
     read_config,
     read_verified,
 )
-from .quantization import dequantize, quantize
+from .quantization import SCALE, dequantize, quantize
 from .replacing import replaced
 
-_MAX_BYTES = 2**31  # of unpacked arrays; no FeCNN comes near, a decompression bomb does
+_MAX_BYTES = 2**29  # of unpacked arrays; no FeCNN comes near, a decompression bomb does
+_MAX_SIZE = 4096  # rows and columns of the network's picture
+_PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # what NumPy writes; others unpack without a limit
 _TENSORS = {"<i1", "|i1", "<i4", "<i8", "<f2", "<f4", "<f8"}
 
 
@@ -96,10 +101,14 @@ class ModelBundle:
         folder = existing_folder(folder)
         files, checksum = read_verified(folder)
         config = read_config(files[CONFIG], folder)
+        _check_preprocessing(config["preprocessing"], folder)
+        clusters = _parse(folder, files, CLUSTERS, lambda c: LesionClusters.from_arrays(_read_arrays(c)))
+        if set(config["cluster_names"]) != set(range(1, len(clusters.centers_) + 1)):
+            raise damaged(folder, "the names of its clusters do not fit its clusters")
         return cls(
             **config,
             folder=folder,
-            clusters=_parse(folder, files, CLUSTERS, lambda c: LesionClusters.from_arrays(_read_arrays(c))),
+            clusters=clusters,
             card=_parse(folder, files, CARD, lambda c: c.decode("utf-8")),
             checksum=checksum,
             _weights=_parse(folder, files, WEIGHTS, _read_arrays),
@@ -112,9 +121,15 @@ class ModelBundle:
             ValueError: the weights do not fit the network that the configuration describes.
         """
         try:
-            return _network(self.fecnn, self._weights)
-        except (RuntimeError, TypeError, ValueError) as error:
+            network = _network(self.fecnn, self._weights)
+        except Exception as error:  # the settings may be anything, and torch has its own way to fail on each
             raise damaged(self.folder, "its weights and its configuration do not fit") from error
+        channels, statistics = network.backbone_maps.channels, self.input_statistics
+        if self.clusters.centers_.shape[1] != channels[-1]:
+            raise damaged(self.folder, "its lesion clusters belong to another network")
+        if statistics and len(statistics["mean"]) != channels[LEVELS.index(statistics.get("level", LEVELS[-1]))]:
+            raise damaged(self.folder, "its statistics of the input belong to another network")
+        return network
 
     @classmethod
     def save(
@@ -170,6 +185,7 @@ class ModelBundle:
         }  # fmt: skip
         text = json.dumps(config, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
         read_config(text.encode(), folder)
+        _check_preprocessing(config["preprocessing"], folder)
         if clusters.centers_.shape[1] != network.backbone_maps.channels[-1]:
             raise ValueError("The lesion clusters belong to another network: its C5 has other channels.")
         if set(names) != set(range(1, count + 1)):
@@ -199,20 +215,59 @@ def _stored(network: FeCNN) -> dict[str, np.ndarray]:
 def _parse(folder: Path, files: Mapping[str, bytes], name: str, reader: Callable[[bytes], Any]) -> Any:
     try:
         return reader(files[name])
-    except (ValueError, KeyError, TypeError, zipfile.BadZipFile, EOFError) as error:
+    except Exception as error:  # the bytes may be anything, and every decoder has its own way to fail on them
         raise damaged(folder, f"{name} does not hold what it should") from error
 
 
+def _check_preprocessing(settings: Mapping[str, Any], folder: Path) -> None:
+    """Raise ValueError where ``settings`` are not such as a ``Preprocessing`` can work with."""
+    usual = Preprocessing().to_dict()
+    try:
+        for name, value in settings.items():
+            if name in usual and not _alike(value, usual[name]):
+                raise ValueError(f"{name} cannot be {value!r:.60}")
+        size = Preprocessing.from_dict(settings).size
+        if size % 32 or size > _MAX_SIZE:
+            raise ValueError(f"its pictures of {size} pixels should be a multiple of 32 up to {_MAX_SIZE}")
+    except ValueError as error:
+        raise damaged(folder, f"its preprocessing: {error}") from error
+
+
+def _alike(value: Any, usual: Any) -> bool:
+    """Whether a setting has the type of its usual value, and is a finite number where that is a number."""
+    if isinstance(usual, list):
+        return isinstance(value, list) and len(value) == len(usual) and all(map(_alike, value, usual))
+    if isinstance(usual, float):
+        return type(value) in (int, float) and abs(value) < 1e9
+    return type(value) is type(usual)
+
+
 def _read_arrays(content: bytes) -> dict[str, np.ndarray]:
-    """Arrays of numbers from the bytes of a ``.npz`` file; ValueError for anything else in it."""
+    """Arrays of numbers from the bytes of a ``.npz`` file; an exception for anything else in it."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        if sum(member.file_size for member in archive.infolist()) > _MAX_BYTES:
+        members = archive.infolist()
+        if sum(member.file_size for member in members) > _MAX_BYTES:
             raise ValueError("its arrays are too large for a model")
-    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-        arrays = {name: archive[name] for name in archive.files}
-    if any(not isinstance(a, np.ndarray) or a.dtype.str not in _TENSORS for a in arrays.values()):
-        raise ValueError("it holds something else than arrays of numbers")
+        arrays = {}
+        for member in members:
+            if member.compress_type not in _PACKED:
+                raise ValueError("it is packed in an unusual way")
+            with archive.open(member) as file:
+                arrays[member.filename.removesuffix(".npy")] = _read_array(file, member.file_size)
     return arrays
+
+
+def _read_array(file: IO[bytes], size: int) -> np.ndarray:
+    """The array of a ``.npy`` file of ``size`` bytes, which its header must fit before anything is set aside for it.
+
+    NumPy's own reader asks for the memory that the header claims.
+    """
+    headers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    shape, fortran, dtype = headers[np.lib.format.read_magic(file)](file)
+    left = size - file.tell()
+    if dtype.str not in _TENSORS or math.prod(shape) * dtype.itemsize != left:
+        raise ValueError("it holds something else than arrays of numbers")
+    return np.frombuffer(file.read(left), dtype).reshape(shape, order="F" if fortran else "C")
 
 
 def _array_bytes(arrays: Mapping[str, np.ndarray]) -> bytes:
@@ -224,7 +279,13 @@ def _array_bytes(arrays: Mapping[str, np.ndarray]) -> bytes:
 def _network(settings: Mapping[str, Any], stored: Mapping[str, np.ndarray]) -> FeCNN:
     with torch.device("meta"):  # no random start, which would take longer than reading the weights
         network = FeCNN(**settings)
+    expected = network.state_dict()
+    for name, array in stored.items():  # before their scales are applied: what a file claims may be huge
+        if not name.startswith(SCALE) and array.shape != expected[name].shape:
+            raise ValueError(f"{name} has the shape {array.shape}, not {tuple(expected[name].shape)}")
     state = {name: _tensor(array) for name, array in dequantize(stored).items()}
+    if any(tensor.dtype != expected[name].dtype for name, tensor in state.items()):
+        raise ValueError("a tensor holds integers in place of floats, or the other way round")
     network.load_state_dict(state, assign=True)
     return network.eval()
 

@@ -48,7 +48,11 @@ def quantize(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def dequantize(stored: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The inverse of ``quantize``: float32 weights by name."""
+    """The inverse of ``quantize``: float32 weights by name.
+
+    Raises:
+        ValueError: scales that do not fit their weights, or a weight that is not finite.
+    """
     arrays = {}
     for name, array in stored.items():
         if name.startswith(SCALE):
@@ -56,8 +60,13 @@ def dequantize(stored: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         scales = stored.get(SCALE + name)
         if scales is None:
             array = array.astype(np.float32) if array.dtype == np.float16 else array
+        elif scales.shape != array.shape[:1]:
+            raise ValueError(f"The scales of {name} do not fit it.")
         else:
-            array = array * scales.reshape(-1, *[1] * (array.ndim - 1))
+            with np.errstate(over="ignore", invalid="ignore"):  # refused below
+                array = array * scales.reshape(-1, *[1] * (array.ndim - 1))
+        if not np.isfinite(array).all():
+            raise ValueError(f"The network cannot be used: {name} holds values that are no finite numbers.")
         arrays[name] = array
     return arrays
 

@@ -1,4 +1,4 @@
-"""From slices to the study: one probability for a scan, and a look at whether the model knows such scans."""
+"""From slices to the study: one probability for a scan."""
 
 from __future__ import annotations
 
@@ -39,30 +39,3 @@ def study_probability(log_odds: Sequence[float], calibration: Mapping[str, Any])
     chance = calibration.get("chance", 0.0) * (1 - min(1.0, _FEWEST / len(log_odds)))
     logit = calibration.get("scale", 1.0) * (mean - chance) + calibration.get("offset", 0.0)
     return float(sigmoid(logit))
-
-
-def input_statistics(pooled: np.ndarray, held_out: np.ndarray, quantile: float = 0.99) -> dict[str, Any]:
-    """What slices of the training data look like to the network, for ``unlike_training``.
-
-    Args:
-        pooled: (n, K) means of C5 over each training slice.
-        held_out: (m, K) those of validation slices, which set the limit.
-        quantile: share of the validation slices that lies below the limit.
-    """
-    mean, deviation = pooled.mean(0), pooled.std(0)
-    statistics = {"mean": np.round(mean, 5).tolist(), "deviation": np.round(np.maximum(deviation, 1e-3), 5).tolist()}
-    statistics["limit"] = float(np.quantile(_distances(held_out, statistics), quantile))
-    return statistics
-
-
-def unlike_training(pooled: Sequence[np.ndarray], statistics: Mapping[str, Any] | None) -> bool:
-    """True where the median slice lies farther from the training data than nearly all validation slices."""
-    if not statistics or not len(pooled):
-        return False
-    return bool(np.median(_distances(np.asarray(pooled), statistics)) > statistics["limit"])
-
-
-def _distances(pooled: np.ndarray, statistics: Mapping[str, Any]) -> np.ndarray:
-    """Root mean square of the standardized channels, (n,): 1 for a typical training slice."""
-    mean, deviation = np.asarray(statistics["mean"]), np.asarray(statistics["deviation"])
-    return np.sqrt(np.mean(((np.asarray(pooled) - mean) / deviation) ** 2, axis=1))

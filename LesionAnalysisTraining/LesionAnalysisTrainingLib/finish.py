@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from LesionAnalysisLib import __version__
 from LesionAnalysisLib.clusters import KChoice, LesionClusters
+from LesionAnalysisLib.familiarity import input_statistics
 from LesionAnalysisLib.fecnn import FeCNN
 from LesionAnalysisLib.model import ModelBundle, as_stored
-from LesionAnalysisLib.study import input_statistics
 from scipy.special import logit, softmax
 
 from . import plots
@@ -125,7 +125,7 @@ class Finisher:
         if len(features) == 0:
             self._note("The network maps no lesion in the training slices of the disease: it has learned too little, "
                        "and its single lesion cluster means nothing.")  # fmt: skip
-            return LesionClusters(1).fit(train.pooled), None
+            return LesionClusters(1).fit(np.zeros((1, self.network.backbone_maps.channels[-1]))), None
         clusters, choice, wanted = learn_clusters(features, self.config.clusters, self.config.seed)
         if len(clusters.centers_) < wanted:
             self._note(f"There are only {len(features)} lesions in the training slices: {len(clusters.centers_)} "
@@ -134,10 +134,10 @@ class Finisher:
 
     def _statistics(self, train: Seen, held_out: Seen) -> dict[str, Any]:
         """What slices look like to the network: as they are shown, and as they would be shown in a volume."""
-        known, unseen = [train.pooled], [held_out.pooled]
+        known, unseen = [train.means], [held_out.means]
         if self.config.mask_lungs and not self.config.mask_pictures:
-            for order, pooled in ((train.order, known), (held_out.order, unseen)):
-                pooled.append(self._look(_spread(order, _TYPICAL), lambda _: None, masked=True).pooled)
+            for order, means in ((train.order, known), (held_out.order, unseen)):
+                means.append(self._look(_spread(order, _TYPICAL), lambda _: None, masked=True).means)
         return input_statistics(np.concatenate(known), np.concatenate(unseen))
 
     @cached_property

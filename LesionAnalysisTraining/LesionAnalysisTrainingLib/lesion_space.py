@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from LesionAnalysisLib.clusters import KChoice, LesionClusters, choose_k
 from LesionAnalysisLib.config import AnalysisConfig
+from LesionAnalysisLib.familiarity import channel_means
 from LesionAnalysisLib.fecnn import FeCNN
 from LesionAnalysisLib.folding import FoldedFeCNN
 from LesionAnalysisLib.lesions import Regions, peak_features
@@ -34,7 +35,7 @@ class Seen:
 
     order: np.ndarray  # (n,) indices of the slices
     logits: np.ndarray  # (n, C) float32
-    pooled: np.ndarray  # (n, K) means of C5
+    means: np.ndarray  # (n, K) channel means of C3
     features: np.ndarray  # (m, K) activations of C5 at the lesions' peaks
     slice: np.ndarray  # (m,) position in ``order`` of each lesion's slice
     boxes: np.ndarray  # (m, 4) r0, c0, r1, c1 as shares of the view
@@ -60,7 +61,7 @@ def look(network: FeCNN, pictures: Sequence[Prepared], samples: Sequence[Sample]
     size = size or config.phases[-1].size
     folded = FoldedFeCNN(network, dtype).to(device)
     views = Views(pictures, samples, order, size, config, masked=masked)
-    logits, pooled, features, origin, boxes = [], [], [], [], []
+    logits, means, features, origin, boxes = [], [], [], [], []
     for batch, (shown, _) in enumerate(loader(views, plain_batches(len(order), _BATCH), 0)):
         with torch.inference_mode():
             maps = folded.backbone(shown.to(device).float() / 255.0)
@@ -76,13 +77,13 @@ def look(network: FeCNN, pictures: Sequence[Prepared], samples: Sequence[Sample]
                 origin += [first + i] * len(regions)
                 boxes += _shares(regions)
         logits.append(scores.float().cpu().numpy())
-        pooled.append(maps[2].mean((2, 3), dtype=torch.float32).cpu().numpy())
+        means.append(channel_means(maps))
         progress((first + len(shown)) / len(order))
-    channels, classes = network.backbone_maps.channels[-1], network.settings["classes"]
+    channels, classes = network.backbone_maps.channels, network.settings["classes"]
     return Seen(
         np.asarray(order), np.concatenate([np.zeros((0, classes), np.float32), *logits]),
-        np.concatenate([np.zeros((0, channels), np.float32), *pooled]),
-        np.concatenate([np.zeros((0, channels), np.float32), *features]),
+        np.concatenate([np.zeros((0, channels[0]), np.float32), *means]),
+        np.concatenate([np.zeros((0, channels[-1]), np.float32), *features]),
         np.array(origin, int), np.array(boxes, float).reshape(-1, 4),
     )  # fmt: skip
 
