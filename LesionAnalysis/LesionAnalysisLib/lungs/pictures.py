@@ -12,6 +12,7 @@ _WORK_SIZE = 256  # longest side of the grid on which lungs are searched; their 
 _FRAME_RANGE = 10  # grey levels: a row or column that varies less is a frame, not a slice
 _NEAR_BORDER = 3  # pixels of the work grid: what comes this near to the border touches it
 _MIN_LUNG_SHARE = 0.012  # of the picture: less dark area than this is a windpipe or bowel gas, not lungs
+_MAX_HOLE_SHARE = 0.03  # of the lungs: a larger hole that only closing encloses is the mediastinum
 
 
 def otsu(values, bins=256):
@@ -178,11 +179,17 @@ def _is_under_body(labels, index, areas):
 
 
 def _close(lungs):
-    """Fill vessels and bays of lungs (h, w): closing by 3 % of their size, then holes."""
+    """Fill vessels and bays of lungs (h, w): holes, then closing by 3 % of their size.
+
+    What the closing encloses between both lungs is the mediastinum, so of that only small holes are filled.
+    """
     rows = np.flatnonzero(lungs.any(axis=1))
     columns = np.flatnonzero(lungs.any(axis=0))
     radius = max(2, round(0.03 * max(rows[-1] - rows[0], columns[-1] - columns[0])))
-    padded = np.pad(lungs, radius + 1)
+    padded = np.pad(ndimage.binary_fill_holes(lungs), radius + 1)
     near = ndimage.distance_transform_edt(~padded) <= radius
     closed = ndimage.distance_transform_edt(near) > radius
-    return ndimage.binary_fill_holes(closed)[radius + 1:-radius - 1, radius + 1:-radius - 1]
+    holes, _ = ndimage.label(ndimage.binary_fill_holes(closed) & ~closed)
+    areas = np.bincount(holes.ravel())
+    closed |= (holes > 0) & (areas < _MAX_HOLE_SHARE * closed.sum())[holes]
+    return closed[radius + 1:-radius - 1, radius + 1:-radius - 1]
