@@ -331,6 +331,20 @@ def test_a_white_frame_and_a_letter_do_not_matter():
     assert dice(segment_picture(framed)[12:-12, 12:-12], lungs) > 0.95
 
 
+def test_lungs_that_nearly_touch_before_and_behind_do_not_enclose_the_mediastinum():
+    picture = np.where(ellipse((256, 256), 128, 128, 90, 115), 200, 5).astype(np.uint8)
+    both = ellipse((256, 256), 128, 128, 60, 85)
+    between = ellipse((256, 256), 128, 128, 48, 22)
+    between[:, 126:131] |= both[:, 126:131]  # five pixels part the lungs where they come together
+    picture[both & ~between] = 40
+    mask = segment_picture(picture)
+    assert mask[between].mean() < 0.3
+    assert mask[both & ~between].mean() > 0.97
+    vessel = ellipse((256, 256), 128, 70, 12, 12)
+    picture[vessel] = 200
+    assert segment_picture(picture)[vessel].all()
+
+
 def test_a_picture_without_lungs_is_shown_whole_and_flagged():
     picture = np.full((100, 120), 20, dtype=np.uint8)
     picture[ellipse(picture.shape, 50, 60, 40, 50)] = 180
