@@ -23,7 +23,7 @@ MODULE = ROOT / "LesionAnalysisTraining" / "LesionAnalysisTraining.py"
 PANEL = ElementTree.parse(MODULE.with_suffix(".xml")).getroot()
 PARAMETERS = {p.findtext("name"): p for p in PANEL.iterfind("parameters/*[longflag]")}
 ALWAYS = ("integer", "double", "string-enumeration")  # Slicer passes these even if untouched
-RECIPES = {"improved": TrainingConfig(), "paper": TrainingConfig.paper()}
+RECIPES = {"improved": TrainingConfig(), "lesions": TrainingConfig.lesions(), "paper": TrainingConfig.paper()}
 
 
 def load_module():

@@ -10,7 +10,7 @@ from LesionAnalysisLib.lungs import Preprocessing
 
 from .augmentation import Augmentation
 
-RECIPES = ("improved", "paper")
+RECIPES = ("improved", "lesions", "paper")
 SPLITS = ("patients", "random")
 MACHINE = ("device", "precision", "workers")  # may differ when a run is resumed; everything else may not
 
@@ -29,7 +29,8 @@ class Phase:
 class TrainingConfig:
     """Every setting of a training run; saved with the model.
 
-    ``TrainingConfig()`` is the improved recipe, ``TrainingConfig.paper()`` section 4.2 to the letter.
+    ``TrainingConfig()`` is the improved recipe, ``TrainingConfig.lesions()`` that of the bundled model,
+    ``TrainingConfig.paper()`` section 4.2 to the letter.
 
     Raises:
         ValueError: a setting is out of its range, in one sentence.
@@ -101,8 +102,8 @@ class TrainingConfig:
 
     def _problems(self):
         shares = (self.validation_share, self.test_share, self.max_unreadable)
-        yield self.recipe not in RECIPES, f"There is no recipe {self.recipe!r}: choose {' or '.join(RECIPES)}."
-        yield self.split not in SPLITS, f"There is no split {self.split!r}: choose {' or '.join(SPLITS)}."
+        yield self.recipe not in RECIPES, f"There is no recipe {self.recipe!r}: choose {_or(RECIPES)}."
+        yield self.split not in SPLITS, f"There is no split {self.split!r}: choose {_or(SPLITS)}."
         yield (any(not 0 <= s < 1 for s in shares) or self.validation_share + self.test_share >= 0.9
                or self.validation_share == 0), (
             "Validation needs a share of the slices above 0, and with the test share less than 0.9.")  # fmt: skip
@@ -126,6 +127,20 @@ class TrainingConfig:
         yield any(n is not None and n < 1 for n in counts), "Numbers of slices and patience start at 1."
 
     @classmethod
+    def lesions(cls) -> TrainingConfig:
+        """As the bundled model was trained: lesions synthesized into slices without the disease teach a lesion head.
+
+        For lesions that are denser than aerated lung, as those of COVID-19. ``Testing/experiments/RUNS.md`` has the
+        trials that led to it.
+        """
+        return cls(
+            recipe="lesions", phases=(Phase(256, 6, 32), Phase(384, 2, 32, 0.4)), learning_rate=1.5e-4,
+            head_learning_rate=7.5e-4, freeze_early=False, lesion_head=True, omega_frozen_epochs=1, patience=None,
+            keep_best=False, augmentation=Augmentation(scale=0.2, brightness=0.2, contrast=0.35, gamma=0.4,
+                                                       mask_chance=0.4, erase_chance=0.2, lesion_chance=0.4),
+        )  # fmt: skip
+
+    @classmethod
     def paper(cls) -> TrainingConfig:
         """Section 4.2: Adam at a constant 1e-5, batch 10, 50 epochs at 512, every slice once, lungs only, 80/15/5.
 
@@ -147,8 +162,10 @@ class TrainingConfig:
             ValueError: there is no such recipe, or a setting is out of its range.
         """
         if name not in RECIPES:
-            raise ValueError(f"There is no recipe {name!r}: choose {' or '.join(RECIPES)}.")
-        return replace(cls.paper() if name == "paper" else cls(), **changes)
+            raise ValueError(f"There is no recipe {name!r}: choose {_or(RECIPES)}.")
+        if not (changes.get("fpn", True) and changes.get("fusion", True)):
+            changes.setdefault("lesion_head", False)  # it needs both
+        return replace({"improved": cls, "lesions": cls.lesions, "paper": cls.paper}[name](), **changes)
 
     def plan(self) -> list[Phase]:
         """The phase of every epoch."""
@@ -177,3 +194,7 @@ class TrainingConfig:
         if unknown:
             raise ValueError(f"Unknown training settings: {', '.join(unknown)}.")
         return cls(**settings)
+
+
+def _or(words: tuple[str, ...]) -> str:
+    return f"{', '.join(words[:-1])} or {words[-1]}"

@@ -6,7 +6,7 @@ import argparse
 from dataclasses import replace
 from typing import Any
 
-from .config import TrainingConfig
+from .config import RECIPES, TrainingConfig
 
 
 def add_data_options(group: Any) -> None:
@@ -23,7 +23,8 @@ def add_data_options(group: Any) -> None:
 
 def add_network_options(group: Any) -> None:
     add = group.add_argument
-    add("--recipe", choices=("improved", "paper"), default="improved", help="paper: section 4.2 to the letter")
+    add("--recipe", choices=RECIPES, default="improved", help="lesions: as the bundled model, with lesions synthesized "
+        "into slices without the disease; paper: section 4.2 to the letter")  # fmt: skip
     add("--backbone", choices=("resnet18", "resnet50", "vgg16", "xception"), help="default: resnet50")
     add("--weights", metavar="FILE", help="ImageNet weights with torchvision's names (.pth); 'auto' looks in torch's "
         "cache, 'none' starts from scratch (default: auto)")  # fmt: skip

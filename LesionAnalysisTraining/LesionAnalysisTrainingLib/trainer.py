@@ -150,7 +150,7 @@ class Trainer:
     def _optimizer(self) -> torch.optim.Optimizer:
         c, network = self.config, self.network
         slow = c.learning_rate
-        if c.recipe == "improved" and not self.pretrained:  # nothing to preserve
+        if c.recipe != "paper" and not self.pretrained:  # nothing to preserve
             slow = max(slow, c.head_learning_rate)
         maps = getattr(network, "backbone_maps", None)
         backbone = {id(p) for p in maps.parameters()} if maps is not None else set()

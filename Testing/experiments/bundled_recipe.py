@@ -8,8 +8,7 @@ from pathlib import Path
 
 from shared_data import DATA, link_slices, read_rows
 
-from LesionAnalysisTrainingLib import Phase, TrainingConfig  # isort: skip
-from LesionAnalysisTrainingLib.augmentation import Augmentation
+from LesionAnalysisTrainingLib import TrainingConfig  # isort: skip
 
 VOLUMES = ("covid-ct-md_covid_P001.nii.gz", "covid-ct-md_normal_normal001.nii.gz")  # the other two: a last test
 _HELD_OUT = {"luna16": 40, "sars-cov-2-ct": 9, "tcga-luad": 5}  # patients, drawn
@@ -39,12 +38,8 @@ def link_data(folder: Path, data: Path = DATA, held: set[str] | None = None) -> 
 
 def config(data: Path = DATA, **changes) -> TrainingConfig:
     """The settings of the bundled model, some of them changed."""
-    settings = TrainingConfig(
-        imagenet=str(next((data / "weights").glob("resnet50*.pth"))), disease="COVID", mixed_patients=True,
-        phases=(Phase(256, 6, 32), Phase(384, 2, 32, 0.4)), samples_per_epoch=8000, learning_rate=1.5e-4,
-        head_learning_rate=7.5e-4, freeze_early=False, lesion_head=True, omega_frozen_epochs=1, patience=None,
-        keep_best=False, clusters=2,
-        augmentation=Augmentation(scale=0.2, brightness=0.2, contrast=0.35, gamma=0.4, mask_chance=0.4,
-                                  erase_chance=0.2, lesion_chance=0.4),
+    settings = TrainingConfig.from_recipe(
+        "lesions", imagenet=str(next((data / "weights").glob("resnet50*.pth"))), disease="COVID", mixed_patients=True,
+        samples_per_epoch=8000, clusters=2,
     )  # fmt: skip
     return replace(settings, **changes)
