@@ -10,6 +10,16 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # several test processes with all threa
 SLOW = ("test_training_run.py", "test_training.py", "test_compare.py")  # minutes each
 
 
+def pytest_addoption(parser):
+    parser.addoption("--full", action="store_true", help="robustness: all inputs, kills and cases (about an hour)")
+
+
+@pytest.fixture(scope="session")
+def full(request):
+    """Whether to run a harness of ``Testing/robustness`` to its whole length; else it is a sample of seconds."""
+    return request.config.getoption("--full")
+
+
 def pytest_collection_modifyitems(items):
     """The slowest files first, or the last process would still be busy with one when all others are done."""
     items.sort(key=lambda item: item.path.name not in SLOW)

@@ -85,12 +85,17 @@ def clusters_for(network, count=2):
     return LesionClusters(count, n_init=1).fit(np.vstack([centers, centers[:1]]))
 
 
+def statistics_for(network):
+    width = network.backbone_maps.channels[-1]
+    return {"mean": [0.1] * width, "deviation": [1.0] * width, "limit": 3.0}
+
+
 def save(folder, network, **changes):
     parts = {
         "title": "A test model", "license": "CC0", "classes": ("NonCOVID", "COVID"),
         "preprocessing": PREPROCESSING, "temperature": 1.5,
         "clusters": clusters_for(network), "card": "# Card\n\nMeasured: nothing; ümlaut.\n",
-        "study": {"bias": 0.25}, "input_statistics": {"mean": [0.1, 0.2]}, "training": {"slices": 12},
+        "study": {"offset": 0.25}, "input_statistics": statistics_for(network), "training": {"slices": 12},
     }  # fmt: skip
     return ModelBundle.save(folder, network, **{**parts, **changes})
 
@@ -126,13 +131,13 @@ def change_config(folder, **changes):
 # What is saved comes back
 
 
-def test_bundle_keeps_what_it_was_given(saved):
+def test_bundle_keeps_what_it_was_given(saved, network):
     bundle = ModelBundle.load(str(saved.folder))
     assert (bundle.id, bundle.title, bundle.license) == ("test-model", "A test model", "CC0")
     assert (bundle.classes, bundle.positive, bundle.temperature) == (("NonCOVID", "COVID"), 1, 1.5)
-    assert (bundle.preprocessing, bundle.study) == (PREPROCESSING, {"bias": 0.25})
+    assert (bundle.preprocessing, bundle.study) == (PREPROCESSING, {"offset": 0.25})
     assert bundle.threshold == 0.5
-    assert (bundle.input_statistics, bundle.training) == ({"mean": [0.1, 0.2]}, {"slices": 12})
+    assert (bundle.input_statistics, bundle.training) == (statistics_for(network), {"slices": 12})
     assert bundle.cluster_names == {1: "cluster 1", 2: "cluster 2"}
     assert bundle.card == "# Card\n\nMeasured: nothing; ümlaut.\n"
     assert sorted(p.name for p in saved.folder.iterdir()) == sorted(FILES)
@@ -366,11 +371,11 @@ def test_newer_format_is_refused(copy):
         ({"classes": ["COVID"]}, "classes do not fit"),
         ({"positive": 2}, "classes do not fit"),
         ({"temperature": 0}, "temperature is not positive"),
-        ({"temperature": "hot"}, "could not convert"),
+        ({"temperature": "hot"}, "should be a number"),
         ({"threshold": 0}, "threshold does not lie between 0 and 1"),
         ({"threshold": 1.0}, "threshold does not lie between 0 and 1"),
         ({"threshold": float("nan")}, "threshold does not lie between 0 and 1"),
-        ({"threshold": None}, "float"),
+        ({"threshold": None}, "should be a number"),
         ({"preprocessing": None}, "should be a table"),
         ({"title": 3}, "should be a text"),
     ],
@@ -448,7 +453,7 @@ def test_interrupted_saving_leaves_the_earlier_model(tmp_path, network, monkeypa
 
 def _fails_on_new(rename):
     def failing(self, target):
-        if self.suffix == ".new":
+        if "partial" in self.name:
             raise OSError("disk full")
         return rename(self, target)
 

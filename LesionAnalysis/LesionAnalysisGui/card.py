@@ -5,8 +5,8 @@ from __future__ import annotations
 from html import escape
 from typing import Any
 
+from LesionAnalysisLib import RESEARCH_NOTICE
 from LesionAnalysisLib.report.words import positive_class, probability_words, threshold_of
-from LesionAnalysisLib.results import RESEARCH_NOTICE
 from slicer.i18n import tr as _
 
 _WARNING_COLOR = "#b45309"

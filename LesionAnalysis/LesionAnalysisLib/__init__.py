@@ -9,6 +9,10 @@ The names below are imported on first use: torch is loaded by whoever needs it, 
 from importlib import import_module
 
 __version__ = "0.1.0"
+RESEARCH_NOTICE = (
+    "Research use only. Not a medical device: not cleared or approved for diagnosis. "
+    "Every finding must be confirmed by a qualified radiologist."
+)
 
 _ROOMS = {
     "Analysis": "results",

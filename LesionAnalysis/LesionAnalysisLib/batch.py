@@ -70,7 +70,8 @@ def _name(source: str, parents: int) -> str:
         path = path.parent  # the name of a DICOM file may be that of a patient
     folders = [parent.name for parent in list(path.parents)[:parents] if parent.name]
     name = "_".join([*map(printable, reversed(folders)), case_name(path)])
-    return file_name(name)[:120] or "case"
+    short = file_name(name)[:120].encode()[:200].decode(errors="ignore")  # systems count bytes
+    return short.strip(" .") or "case"
 
 
 @dataclass
@@ -194,7 +195,7 @@ def _read_result(folder: Path) -> dict[str, Any]:
         data = json.loads((folder / "analysis.json").read_text(encoding="utf-8"))
         if all(isinstance(data[name], dict) for name in ("input", "model", "config", "summary")):
             return data
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         pass
     raise ValueError(f"{folder / 'analysis.json'} is damaged: --overwrite to make it anew.")
 

@@ -27,9 +27,8 @@ if __name__ == "__main__" and not __package__:
     _library = os.path.dirname(os.path.abspath(__file__))
     sys.path[:] = [os.path.dirname(_library)] + [p for p in sys.path if os.path.abspath(p or ".") != _library]
 
-from LesionAnalysisLib import __version__
+from LesionAnalysisLib import RESEARCH_NOTICE, __version__
 from LesionAnalysisLib.console import Console, sentence
-from LesionAnalysisLib.results import RESEARCH_NOTICE
 
 DONE, FAILED, USAGE, STOPPED = 0, 1, 2, 130
 _TRAINING = {"train": "train_main", "evaluate": "evaluate_main", "compare": "compare_main"}

@@ -5,6 +5,7 @@ On a terminal progress is a bar with an estimate of the time left; in a log it i
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 import time
@@ -14,6 +15,7 @@ from typing import Any
 _REDRAW_S = 0.1  # between two pictures of the bar
 _LOG_STEP, _LOG_S, _LOG_LEAST_S = 0.05, 10.0, 1.0  # a line per 5 % or 10 s, never two in a second
 _BAR = 24
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")  # all but line feed, return and tab
 
 
 class Console:
@@ -101,12 +103,15 @@ class Progress:
 
 
 def write(stream: Any, text: str) -> None:
-    """Write and flush; what the stream's encoding lacks becomes ``?``, a broken pipe is nobody's error."""
+    """Write and flush; what the stream's encoding lacks becomes ``?``, a broken pipe is nobody's error.
+
+    So do control characters: names of files and headers must not steer the terminal.
+    """
     if stream is None:  # a Windows program without a console
         return
     try:
         encoding = getattr(stream, "encoding", None) or "utf-8"
-        stream.write(text.encode(encoding, "replace").decode(encoding))
+        stream.write(_CONTROL.sub("?", text).encode(encoding, "replace").decode(encoding))
         stream.flush()
     except (OSError, ValueError, AttributeError, LookupError):
         pass

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from .batch import Batch, Case
 from .console import Console
+from .replacing import whole_file
 from .report import write_volume
 from .results import Analysis
 
@@ -44,12 +44,8 @@ def say_where(console: Console, folder: Path, scene: bool) -> None:
 
 def write_ct(array: np.ndarray, ijk_to_ras: np.ndarray, path: Path) -> None:
     """The CT, under its name only when it is complete. Raises OSError."""
-    partial = path.with_name(f".partial-{path.name}")
-    try:
+    with whole_file(path) as partial:
         write_volume(array, ijk_to_ras, partial)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def compare(analysis: Analysis, phantom: Any) -> list[str]:

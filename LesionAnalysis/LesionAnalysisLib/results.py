@@ -20,11 +20,6 @@ import numpy as np
 Point = tuple[float, float, float]
 Box = tuple[Point, Point]
 
-RESEARCH_NOTICE = (
-    "Research use only. Not a medical device: not cleared or approved for diagnosis. "
-    "Every finding must be confirmed by a qualified radiologist."
-)
-
 
 @dataclass(frozen=True)
 class SliceLesion:

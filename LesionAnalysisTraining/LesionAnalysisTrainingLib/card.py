@@ -96,7 +96,8 @@ def _table(name: str, figures: Mapping[str, Any]) -> str:
     rows: Sequence[Mapping[str, Any]] = figures["rows"]
     for row in rows if len(rows) != 2 else rows[:1]:  # one source: its row would repeat the first
         cells = " | ".join(_interval(row["metrics"].get(key)) for key, _ in _METRICS)
-        lines.append(f"| {row['source']} | {row['slices']} | {row['patients']} | {cells} |")
+        source = " ".join(row["source"].split()).replace("|", "\\|")
+        lines.append(f"| {source} | {row['slices']} | {row['patients']} | {cells} |")
     return "\n".join(lines)
 
 

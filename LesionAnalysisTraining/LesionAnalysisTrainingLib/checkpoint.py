@@ -10,21 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from LesionAnalysisLib.replacing import whole_file
 
 from .config import MACHINE
 
 
 def write_whole(path: Path, content: bytes) -> None:
     """Write ``content`` so that ``path`` holds the old or the new bytes, also after a loss of power."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with open(unfinished, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with whole_file(path) as unfinished, open(unfinished, "wb") as file:
+        file.write(content)
+        _flush(file)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -39,15 +34,14 @@ def json_bytes(value: Any) -> bytes:
 
 def save_checkpoint(path: Path, tensors: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
     """One file from which everything resumes: state dictionaries, and plain facts as JSON."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with open(unfinished, "wb") as file:
-            torch.save({**tensors, "facts": json.dumps(facts)}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with whole_file(path) as unfinished, open(unfinished, "wb") as file:
+        torch.save({**tensors, "facts": json.dumps(facts)}, file)
+        _flush(file)
+
+
+def _flush(file: Any) -> None:
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def load_checkpoint(path: Path, device: torch.device) -> tuple[dict[str, Any], dict[str, Any]]:

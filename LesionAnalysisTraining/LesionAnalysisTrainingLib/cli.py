@@ -15,9 +15,9 @@ from contextlib import closing
 from importlib.util import find_spec
 from typing import Any
 
+from LesionAnalysisLib import RESEARCH_NOTICE
 from LesionAnalysisLib.cli import DONE, FAILED, USAGE
 from LesionAnalysisLib.console import Console, sentence
-from LesionAnalysisLib.results import RESEARCH_NOTICE
 
 from .config import TrainingConfig
 from .evaluate.main import evaluate_main as evaluate_main  # the other command that is found here

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from LesionAnalysisLib.report.json_csv import guarded
 from LesionAnalysisLib.volume.files import printable
 
 from .checkpoint import write_whole
@@ -33,12 +34,16 @@ def write_slice_table(path: Path, samples: Sequence[Sample], classes: Sequence[s
     for i, sample in enumerate(samples):
         probability = f"{probabilities[i]:.4f}" if i in probabilities else ""
         table.writerow({
-            "number": i, "file": printable(sample.path), "slice": "" if sample.slice is None else sample.slice,
-            "label": classes[sample.label], "patient": printable(sample.patient), "source": printable(sample.source),
+            "number": i, "file": _cell(sample.path), "slice": "" if sample.slice is None else sample.slice,
+            "label": _cell(classes[sample.label]), "patient": _cell(sample.patient), "source": _cell(sample.source),
             "split": sample.split, "probability": probability,
         })  # fmt: skip
     for one in left_out:
         index = one.get("slice")
-        table.writerow({"file": printable(one["file"]), "slice": "" if index is None else index,
-                        "left_out": one["reason"]})  # fmt: skip
+        table.writerow({"file": _cell(one["file"]), "slice": "" if index is None else index,
+                        "left_out": _cell(one["reason"])})  # fmt: skip
     write_whole(path, text.getvalue().encode())
+
+
+def _cell(text: str) -> str:
+    return guarded(printable(text))

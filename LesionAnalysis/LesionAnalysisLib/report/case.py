@@ -7,15 +7,11 @@ holds no files but those of an analysis (a user may choose as output the very fo
 from __future__ import annotations
 
 import os
-import shutil
-import time
-import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
 
+from ..replacing import replaced
 from ..results import Analysis
 from ..volume.files import printable
 from .html import write_html
@@ -23,8 +19,6 @@ from .json_csv import write_json, write_lesions_csv, write_slices_csv
 
 SCENE = "scene.mrb"
 FILES = ("analysis.json", "slices.csv", "lesions.csv", "lam.nrrd", SCENE, "report.html")
-_PARTIAL = ".lesion-analysis-partial-"
-_STALE_S = 86_400.0  # what a killed process or a power cut left behind is swept away after a day
 
 
 def case_files(scene: bool = True) -> tuple[str, ...]:
@@ -48,8 +42,7 @@ def write_case(analysis: Analysis, folder: str | Path, scene: bool = True, overw
     """
     folder = Path(folder)
     check_target(folder, overwrite)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with _partial_folder(folder.parent) as partial:
+    with replaced(folder) as partial:
         write_json(analysis, partial / "analysis.json")
         write_slices_csv(analysis, partial / "slices.csv")
         write_lesions_csv(analysis, partial / "lesions.csv")
@@ -59,7 +52,6 @@ def write_case(analysis: Analysis, folder: str | Path, scene: bool = True, overw
             from ..scene import write_mrb
 
             write_mrb(analysis, partial / SCENE)
-        _move_into_place(partial, folder)
     return folder
 
 
@@ -102,34 +94,3 @@ def check_target(folder: Path, overwrite: bool) -> None:
         )
     if not overwrite:
         raise FileExistsError(f"The folder {folder} already holds an analysis: overwrite it explicitly.")
-
-
-@contextmanager
-def _partial_folder(parent: Path) -> Iterator[Path]:
-    """A new hidden folder that is gone afterwards, whatever happens (also on Ctrl-C)."""
-    for old in parent.glob(f"{_PARTIAL}*"):
-        with suppress(OSError):
-            if time.time() - old.stat().st_mtime > _STALE_S:
-                shutil.rmtree(old)
-    # mkdir rather than tempfile.mkdtemp: the case folder keeps the permissions that the user's umask gives.
-    partial = parent / f"{_PARTIAL}{uuid.uuid4().hex[:12]}"
-    try:
-        partial.mkdir()
-        yield partial
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def _move_into_place(partial: Path, folder: Path) -> None:
-    """Rename ``partial`` to ``folder``; an earlier one steps aside first and comes back if that fails."""
-    if not folder.exists():
-        partial.rename(folder)
-        return
-    aside = partial.with_name(f"{partial.name}-old")
-    folder.rename(aside)
-    try:
-        partial.rename(folder)
-    except BaseException:
-        aside.rename(folder)
-        raise
-    shutil.rmtree(aside, ignore_errors=True)

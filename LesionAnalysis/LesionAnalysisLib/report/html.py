@@ -11,7 +11,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from ..results import RESEARCH_NOTICE, Analysis, Lesion, Point
+from .. import RESEARCH_NOTICE
+from ..results import Analysis, Lesion, Point
 from .chart import probability_chart
 from .colors import cluster_color
 from .json_csv import plain

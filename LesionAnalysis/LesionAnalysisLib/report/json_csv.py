@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -16,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from .. import RESEARCH_NOTICE
 from ..results import (
-    RESEARCH_NOTICE,
     Analysis,
     Box,
     Lesion,
@@ -28,6 +29,7 @@ from ..results import (
 )
 
 SCHEMA = 1
+_FORMULA = re.compile(r"'*[=+\-@\t\n]")  # apostrophes in front count, so that one more can be taken off again
 
 
 def to_json(analysis: Analysis, card: bool = False) -> dict[str, Any]:
@@ -173,7 +175,7 @@ def from_json(
         )
     try:
         return _analysis(data, ct, lam, lesion_labels, lung_mask)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise ValueError(f"The text of the analysis is damaged: {type(error).__name__} at {error}.") from None
 
 
@@ -319,9 +321,29 @@ def write_lesions_csv(analysis: Analysis, path: str | Path) -> None:
 
 
 def write_csv(path: str | Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """UTF-8, comma, one line per row; None is an empty cell, booleans are 1 and 0."""
+    """UTF-8, comma, one line per row; None is an empty cell, booleans are 1 and 0, texts are ``guarded``."""
     with open(path, "w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(header)
         for row in rows:
-            writer.writerow([int(cell) if isinstance(cell, bool) else cell for cell in row])
+            writer.writerow([_cell(cell) for cell in row])
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, str):
+        return guarded(value)
+    return int(value) if isinstance(value, bool) else value
+
+
+def guarded(text: str) -> str:
+    """``text`` with an apostrophe before what a spreadsheet would compute, such as a file's name that begins with =.
+
+    Returns become line feeds: ``csv`` writes them without quotes, and a reader begins a new row at each.
+    """
+    text = text.replace("\r", "\n")
+    return f"'{text}" if _FORMULA.match(text) else text
+
+
+def unguarded(text: str) -> str:
+    """The inverse of ``guarded``, but for returns."""
+    return text[1:] if text.startswith("'") and _FORMULA.match(text) else text

@@ -12,6 +12,8 @@ from html import escape
 _ITEM = re.compile(r"^(\s*)([-*+]|\d+[.)])\s+(.*)$")
 _RULE = re.compile(r"^\s*([-*_])(\s*\1){2,}\s*$")
 _BLOCK = re.compile(r"^\s*(#{1,6}\s|```|>)")
+_DEEPEST = 12  # levels of quotes and lists; what lies deeper is text
+_LONGEST = 4000  # characters of one paragraph that are searched for marks
 _TABLE_RULE = re.compile(r"^\s*\|?\s*:?-+:?\s*(\|\s*:?-+:?\s*)*\|?\s*$")
 
 
@@ -20,7 +22,7 @@ def to_html(text: str, top_level: int = 3) -> str:
     return "\n".join(_blocks(text.expandtabs(4).splitlines(), top_level))
 
 
-def _blocks(lines: list[str], top_level: int) -> list[str]:
+def _blocks(lines: list[str], top_level: int, depth: int = 0) -> list[str]:
     html: list[str] = []
     at = 0
     while at < len(lines):
@@ -39,10 +41,10 @@ def _blocks(lines: list[str], top_level: int) -> list[str]:
         elif _RULE.match(line):
             html.append("<hr>")
             at += 1
-        elif line.lstrip().startswith(">"):
+        elif line.lstrip().startswith(">") and depth < _DEEPEST:
             end = _while(lines, at, lambda one: one.lstrip().startswith(">"))
             inner = [re.sub(r"^\s*>\s?", "", one) for one in lines[at:end]]
-            html.append("<blockquote>" + "\n".join(_blocks(inner, top_level)) + "</blockquote>")
+            html.append("<blockquote>" + "\n".join(_blocks(inner, top_level, depth + 1)) + "</blockquote>")
             at = end
         elif _starts_table(lines, at):
             end = _while(lines, at + 2, lambda one: "|" in one and bool(one.strip()))
@@ -108,7 +110,7 @@ def _end_of_paragraph(lines: list[str], at: int) -> int:
     return at
 
 
-def _list(lines: list[str]) -> str:
+def _list(lines: list[str], depth: int = 0) -> str:
     """A list whose items may hold deeper lists (by indentation)."""
     indent, tag = _indent(lines[0]), "ol" if _is_numbered(lines[0]) else "ul"
     items: list[list[str]] = []
@@ -118,13 +120,13 @@ def _list(lines: list[str]) -> str:
             items.append([item[3]])
         elif line.strip():
             items[-1].append(line)
-    return f"<{tag}>" + "".join(f"<li>{_item(lines)}</li>" for lines in items) + f"</{tag}>"
+    return f"<{tag}>" + "".join(f"<li>{_item(lines, depth)}</li>" for lines in items) + f"</{tag}>"
 
 
-def _item(lines: list[str]) -> str:
-    inner = next((n for n, line in enumerate(lines) if n and _ITEM.match(line)), len(lines))
+def _item(lines: list[str], depth: int) -> str:
+    inner = next((n for n, line in enumerate(lines) if n and _ITEM.match(line) and depth < _DEEPEST), len(lines))
     text = _inline(" ".join(line.strip() for line in lines[:inner]))
-    return text + (_list(lines[inner:]) if inner < len(lines) else "")
+    return text + (_list(lines[inner:], depth + 1) if inner < len(lines) else "")
 
 
 def _table(header: str, rule: str, rows: list[str]) -> str:
@@ -148,6 +150,8 @@ def _cells(line: str) -> list[str]:
 
 def _inline(text: str) -> str:
     """Escaped text with code, bold, italics and the text of links."""
+    if len(text) > _LONGEST:  # the search takes the square of it
+        return escape(text)
     parts = re.split(r"(`+)(.+?)\1", text)  # text, ticks, code, text, ticks, code, ...
     html = []
     for number, part in enumerate(parts):
@@ -159,7 +163,7 @@ def _inline(text: str) -> str:
 
 
 def _emphasis(text: str) -> str:
-    text = re.sub(r"!?\[([^\]]*)\]\(([^)\s]*)[^)]*\)", _link, text)
+    text = re.sub(r"!?\[([^\[\]]*)\]\(([^()\s]*)(?:\s[^()]*)?\)", _link, text)
     text = re.sub(r"\*\*(?=\S)(.+?)(?<=\S)\*\*", r"<strong>\1</strong>", text)
     text = re.sub(r"(?<![\w*])\*(?=[^\s*])([^*]+?)(?<=\S)\*(?![\w*])", r"<em>\1</em>", text)
     return re.sub(r"(?<!\w)_(?=\S)([^_]+?)(?<=\S)_(?!\w)", r"<em>\1</em>", text)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .json_csv import write_csv
+from ..replacing import whole_file
+from .json_csv import unguarded, write_csv
 
 COLUMNS = (
     "case",
@@ -55,7 +55,7 @@ class Summary:
             with open(self.path, newline="", encoding="utf-8-sig") as stream:
                 reader = csv.DictReader(stream)
                 fields = set(reader.fieldnames or ())
-                rows = [{name: row.get(name) or "" for name in COLUMNS} for row in reader]
+                rows = [{name: unguarded(row.get(name) or "") for name in COLUMNS} for row in reader]
         except (UnicodeDecodeError, csv.Error):
             fields = set()
         if not {"case", "status", "input"} <= fields:
@@ -93,9 +93,5 @@ class Summary:
         place = next((number for number, old in enumerate(rows) if replaces(old)), len(rows))
         kept: list[Mapping[str, Any]] = [old for old in rows if not replaces(old)]
         kept.insert(place, row)
-        partial = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-        try:
+        with whole_file(self.path) as partial:
             write_csv(partial, COLUMNS, [[one.get(name) for name in COLUMNS] for one in kept])
-            os.replace(partial, self.path)
-        finally:
-            partial.unlink(missing_ok=True)

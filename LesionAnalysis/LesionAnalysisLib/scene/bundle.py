@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 import uuid
 import zipfile
@@ -62,6 +63,13 @@ def _save(scene: Any, folder: Path) -> None:
     if not saved or not (folder / f"{folder.name}.mrml").is_file():
         reason = messages.GetAllMessagesAsString().strip().splitlines()
         raise OSError(f"The scene could not be written: {reason[0] if reason else 'is the disk full?'}")
+    _make_well_formed(folder / f"{folder.name}.mrml")
+
+
+def _make_well_formed(path: Path) -> None:
+    """MRML leaves a bare & in the names of files, and control characters in all names: no scene would open then."""
+    text = re.sub(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]", b"", path.read_bytes())
+    path.write_bytes(re.sub(rb"&(?!(?:amp|lt|gt|quot|apos);)", b"&amp;", text))
 
 
 def _zip(folder: Path, path: Path) -> None:

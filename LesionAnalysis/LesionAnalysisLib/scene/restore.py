@@ -42,7 +42,7 @@ def _remembered(text: str) -> Analysis:
 def _parse(text: str) -> Analysis:
     try:
         data = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise ValueError("The text of the analysis in the scene is damaged: analyze the CT again.") from None
     return from_json(data)
 

@@ -98,6 +98,7 @@ def read_itk(path: Path, label: str) -> tuple[np.ndarray, np.ndarray, list[str]]
 
     Raises ValueError for what is no single CT volume (4D, color), OSError for what cannot be read.
     """
+    _check_dimensions(path, label)
     reader = sitk.ImageFileReader()
     reader.SetImageIO(READERS[path.suffix.lower()])
     with quiet(), itk_name(path) as file_name:
@@ -111,6 +112,14 @@ def read_itk(path: Path, label: str) -> tuple[np.ndarray, np.ndarray, list[str]]
     matrix = matrix_of(image)
     values = sitk.GetArrayViewFromImage(image).reshape(size[::-1])
     return to_int16([values], size[::-1], label), matrix, []
+
+
+def _check_dimensions(path: Path, label: str) -> None:
+    """From a MetaImage header with a negative number of dimensions ITK never comes back."""
+    with open(path, "rb") as file:
+        found = re.findall(rb"NDims\s*=\s*(\S*)", file.read(65536))
+    if READERS[path.suffix.lower()] == "MetaImageIO" and not all(re.fullmatch(rb"[1-9]", n) for n in found):
+        raise _sentence("", label)
 
 
 def _volume_size(reader: sitk.ImageFileReader, label: str) -> tuple[int, int, int]:

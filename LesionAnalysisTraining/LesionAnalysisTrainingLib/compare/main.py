@@ -15,9 +15,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from LesionAnalysisLib import RESEARCH_NOTICE
 from LesionAnalysisLib.cli import DONE, FAILED, USAGE
 from LesionAnalysisLib.console import Console, sentence
-from LesionAnalysisLib.results import RESEARCH_NOTICE
 
 from ..config import TrainingConfig
 from ..options import add_data_options, add_network_options, add_run_options, config_of

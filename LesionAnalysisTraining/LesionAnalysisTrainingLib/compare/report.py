@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from LesionAnalysisLib.results import RESEARCH_NOTICE
+from LesionAnalysisLib import RESEARCH_NOTICE
 
 from .. import plots
 from ..checkpoint import json_bytes, write_whole

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from LesionAnalysisLib.model_folder import is_plain
+
 from .files import listed
 
 _DISEASE = {
@@ -21,6 +23,9 @@ def order_classes(names: Iterable[str], disease: str | None) -> tuple[str, ...]:
         ValueError: there is one class or more than three, or it is not clear which is the disease.
     """
     names = sorted(set(names))
+    odd = [ascii(name) for name in names if not is_plain(name)]
+    if odd:
+        raise ValueError(f"The classes {listed(odd)} have names with characters that cannot be shown: rename them.")
     if len(names) == 1:
         raise ValueError(f"There is only one class, {listed(names)}: add slices of a second one, each class in a "
                          "folder of its own.")  # fmt: skip

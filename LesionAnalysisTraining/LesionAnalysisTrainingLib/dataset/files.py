@@ -14,7 +14,7 @@ from LesionAnalysisLib.volume.pictures import PICTURE_SUFFIXES
 from LesionAnalysisLib.volume.readers import VOLUME_SUFFIXES, case_name
 
 _COMPANIONS = (".raw", ".zraw", ".raw.gz")  # the voxels of a .mhd or .nhdr file
-_SHOWN = 5  # names in one message
+_SHOWN, _LONGEST = 5, 100  # names in one message, characters of each
 
 
 def data_files(folder: Path) -> tuple[list[Path], int]:
@@ -59,6 +59,7 @@ def stem(path: Path) -> str:
 def listed(names: Iterable[object]) -> str:
     """``a, b, c, d, e and 3 more``."""
     names = [printable(str(name)) for name in names]
+    names = [name if len(name) <= _LONGEST else f"{name[: _LONGEST - 3]}..." for name in names]
     rest = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(names[:_SHOWN]) + rest
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -121,7 +122,7 @@ def _locate(folder: Path, table: str, texts: list[str]) -> list[Path]:
         raise ValueError(f"{table} names files outside of its folder ({listed(outside)}): "
                          "give paths relative to the folder, without '..'.")  # fmt: skip
     paths = [folder / text.replace("\\", "/") for text in texts]
-    there = {path: path.is_file() for path in set(paths)}
+    there = {path: os.path.isfile(path) for path in set(paths)}  # False, too, for what can be no name of a file
     missing = [text for text, path in zip(texts, paths, strict=True) if not there[path]]
     if missing:
         raise ValueError(f"{table} names files that do not exist ({listed(dict.fromkeys(missing))}): "
@@ -137,8 +138,9 @@ def _leads_out(text: str) -> bool:
 def _index(table: str, number: int, text: str) -> int | None:
     if not text:
         return None
-    if not (text.isascii() and text.isdigit()):
-        raise ValueError(f"{table} has the slice '{printable(text)}' in row {number}: slices are numbered 0, 1, 2.")
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        shown = printable(text[:40])
+        raise ValueError(f"{table} has the slice '{shown}' in row {number}: slices are numbered 0, 1, 2.")
     return int(text)
 
 

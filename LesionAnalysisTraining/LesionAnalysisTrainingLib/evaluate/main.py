@@ -14,9 +14,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from LesionAnalysisLib import RESEARCH_NOTICE
 from LesionAnalysisLib.cli import DONE, FAILED, USAGE, probability
 from LesionAnalysisLib.console import Console, sentence
-from LesionAnalysisLib.results import RESEARCH_NOTICE
 
 _MEASURED = 0.93  # share of the time, for the progress; the rest is drawing
 _METHODS = ("enhanced", "lam", "cam", "normgrad", "gradcam++", "layercam", "hirescam")

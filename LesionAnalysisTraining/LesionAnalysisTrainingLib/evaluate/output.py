@@ -9,9 +9,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from LesionAnalysisLib import RESEARCH_NOTICE
 from LesionAnalysisLib.replacing import replaced
 from LesionAnalysisLib.report.json_csv import plain
-from LesionAnalysisLib.results import RESEARCH_NOTICE
 from LesionAnalysisLib.volume.files import printable
 
 from .. import plots

@@ -7,8 +7,8 @@ import time
 from html import escape
 from pathlib import Path
 
+from LesionAnalysisLib import RESEARCH_NOTICE
 from LesionAnalysisLib.report.html import document
-from LesionAnalysisLib.results import RESEARCH_NOTICE
 from LesionAnalysisLib.volume.files import printable
 
 from .report import Plot, Report

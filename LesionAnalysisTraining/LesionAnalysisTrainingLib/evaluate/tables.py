@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
+from LesionAnalysisLib.report.json_csv import guarded
 from LesionAnalysisLib.volume.files import printable
 
 NOTHING = "-"
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would compute a name that begins so
 
 
 @dataclass(frozen=True)
@@ -126,6 +126,5 @@ def _cell(value: Any) -> Any:
     if isinstance(value, float):
         return f"{value:.6g}"
     if isinstance(value, str):
-        text = printable(value)
-        return f"'{text}" if text.startswith(_FORMULA) else text
+        return guarded(printable(value))
     return value

@@ -44,6 +44,8 @@ def save(figure: Figure, path: str | Path) -> Path:
     kind = path.suffix.lower().lstrip(".")
     if kind not in ("png", "svg"):
         raise ValueError(f"Figures are written as .png or .svg, not as {path.name}.")
+    for text in figure.findobj(lambda artist: hasattr(artist, "set_parse_math")):
+        text.set_parse_math(False)  # two $ in the name of a class are no formula
     unnamed = {"png": {"Software": None}, "svg": {"Date": None}}[kind]  # the same figure gives the same file
     figure.savefig(path, format=kind, dpi=DPI, facecolor=figure.get_facecolor(), metadata=unnamed)
     return path
