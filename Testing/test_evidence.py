@@ -248,7 +248,7 @@ def test_the_page_names_model_and_commands_and_what_is_missing(measured, monkeyp
     target = measured / "EVIDENCE.md"
     monkeypatch.setattr(sys, "argv", ["evidence_page.py", str(measured), "--output", str(target)])
     evidence_page.main()
-    text = target.read_text()
+    text = target.read_text(encoding="utf-8")
     assert "`cccccccccccccccc`" in text and "lesion-analysis evaluate detection-medseg-paper" in text
     assert "evaluate diagnosis" not in text  # it was measured of another model
     assert text.count("Not measured for this page") == 5

@@ -138,8 +138,14 @@ class Batch:
         finally:
             progress.close()
         seconds = time.monotonic() - start
+        try:
+            self.summary.done(case.name, to_json(analysis), seconds)
+        except (OSError, ValueError) as error:  # the result is there all the same
+            self.failed += 1
+            text = f"{case.name}: It is complete in {folder}, but not in summary.csv, where the next run enters it."
+            self.console.error(f"{text} {sentence(error)}")
+            return analysis
         self.done += 1
-        self.summary.done(case.name, to_json(analysis), seconds)
         for warning in analysis.warnings:
             self.console.note(f"{case.name}: note: {warning}")
         self.console.result(f"{place}{case.name}: {in_words(analysis)} ({duration(seconds)}) -> {folder}")

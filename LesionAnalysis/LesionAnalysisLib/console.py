@@ -5,6 +5,7 @@ On a terminal progress is a bar with an estimate of the time left; in a log it i
 
 from __future__ import annotations
 
+import errno
 import re
 import shutil
 import sys
@@ -15,6 +16,7 @@ from typing import Any
 _REDRAW_S = 0.1  # between two pictures of the bar
 _LOG_STEP, _LOG_S, _LOG_LEAST_S = 0.05, 10.0, 1.0  # a line per 5 % or 10 s, never two in a second
 _BAR = 24
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")  # all but line feed, return and tab
 
 
@@ -127,6 +129,10 @@ def duration(seconds: float) -> str:
 
 def sentence(error: BaseException) -> str:
     """An exception as one line for the user."""
+    if isinstance(error, OSError) and error.errno in _FULL:
+        return "The disk is full: free some space, or choose an output folder on another disk."
+    if isinstance(error, OSError) and error.errno == errno.EFBIG:
+        return "A file grew larger than its disk allows: choose an output folder on another disk."
     if isinstance(error, OSError) and error.strerror:
         name = f": {error.filename}" if error.filename else ""
         return f"{error.strerror}{name}."

@@ -9,7 +9,6 @@ import numpy as np
 
 from .batch import Batch, Case
 from .console import Console
-from .replacing import whole_file
 from .report import write_volume
 from .results import Analysis
 
@@ -26,7 +25,7 @@ def run_demo(batch: Batch, healthy: bool = False, small: bool = False, seed: int
     console.note("Making a synthetic chest CT ...")
     phantom = make_phantom(diseased=not healthy, seed=seed, **(SMALL if small else {}))
     path = batch.output / f"ct{kind}.nii.gz"
-    write_ct(phantom.ct.array, phantom.ct.ijk_to_ras, path)
+    write_volume(phantom.ct.array, phantom.ct.ijk_to_ras, path)
     console.result(f"Synthetic CT: {path}")
     analysis = batch.run_case(Case(f"demo{kind}", str(path)))
     if analysis is None and not batch.skipped:
@@ -40,12 +39,6 @@ def say_where(console: Console, folder: Path, scene: bool) -> None:
     console.result(f"Look at {folder / 'report.html'} in a browser.")
     if scene:
         console.result(f"Open {folder / 'scene.mrb'} in 3D Slicer.")
-
-
-def write_ct(array: np.ndarray, ijk_to_ras: np.ndarray, path: Path) -> None:
-    """The CT, under its name only when it is complete. Raises OSError."""
-    with whole_file(path) as partial:
-        write_volume(array, ijk_to_ras, partial)
 
 
 def compare(analysis: Analysis, phantom: Any) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+import tempfile
 import time
 import uuid
 import zlib
@@ -43,14 +44,43 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """A folder for temporary files. Unlike ``tempfile``'s, what a killed process left there goes with the next one."""
+    with _partial(Path(tempfile.gettempdir())) as folder:
+        folder.mkdir(mode=0o700)
+        yield folder
+
+
+def holds_nothing(folder: Path) -> bool:
+    """Whether a folder is empty, but for what is unfinished."""
+    return all(entry.name.startswith(_PARTIAL) for entry in folder.iterdir())
+
+
+def discard(path: Path) -> None:
+    """Remove a file or folder at one stroke: killed on the way, only what is swept away later is left."""
+    garbage = path.with_name(_partial_name())
+    try:
+        path.rename(garbage)
+    except FileNotFoundError:
+        return
+    except OSError:  # Windows, where something in it is open
+        garbage = path
+    _remove(garbage)
+
+
+@contextmanager
 def _partial(parent: Path, ending: str = "") -> Iterator[Path]:
     """A free hidden name in ``parent``; whatever has it afterwards is removed, also on Ctrl-C."""
     _sweep(parent)
-    path = parent / f"{_PARTIAL}{_HOST}-{os.getpid()}-{uuid.uuid4().hex[:8]}{ending}"
+    path = parent / f"{_partial_name()}{ending}"
     try:
         yield path
     finally:
         _remove(path)
+
+
+def _partial_name() -> str:
+    return f"{_PARTIAL}{_HOST}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
 
 
 def _sweep(parent: Path) -> None:
@@ -90,14 +120,14 @@ def _move_into_place(fresh: Path, folder: Path) -> None:
     except BaseException:
         aside.rename(folder)
         raise
-    _remove(aside)
+    discard(aside)
 
 
 def _restore(folder: Path) -> None:
     """Bring back what a process that was killed while replacing ``folder`` had put aside."""
     aside = _aside(folder)
     if aside.is_dir():
-        _remove(aside) if folder.exists() else aside.rename(folder)
+        discard(aside) if folder.exists() else aside.rename(folder)
 
 
 def _aside(folder: Path) -> Path:

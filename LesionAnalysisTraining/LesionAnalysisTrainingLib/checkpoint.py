@@ -35,7 +35,10 @@ def json_bytes(value: Any) -> bytes:
 def save_checkpoint(path: Path, tensors: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
     """One file from which everything resumes: state dictionaries, and plain facts as JSON."""
     with whole_file(path) as unfinished, open(unfinished, "wb") as file:
-        torch.save({**tensors, "facts": json.dumps(facts)}, file)
+        try:
+            torch.save({**tensors, "facts": json.dumps(facts)}, file)
+        except RuntimeError as error:  # what torch says of a full disk, in its own words
+            raise (error.__context__ if isinstance(error.__context__, OSError) else error) from None
         _flush(file)
 
 
@@ -63,13 +66,6 @@ def changed_settings(stored: Mapping[str, Any], own: Mapping[str, Any]) -> list[
     stored, own = (json.loads(json.dumps(settings)) for settings in (stored, own))
     names = (set(stored) | set(own)) - set(MACHINE)
     return sorted(name for name in names if stored.get(name) != own.get(name))
-
-
-def clean_up(folder: Path) -> None:
-    """Remove what a killed process left half-written."""
-    for name in ("checkpoint.pt", "history.json", "run.json"):
-        for leftover in folder.glob(f".{name}.*"):
-            leftover.unlink(missing_ok=True)
 
 
 def _finite(value: Any) -> Any:

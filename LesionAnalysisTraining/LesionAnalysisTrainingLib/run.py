@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -14,8 +13,9 @@ from typing import Any
 import torch
 from LesionAnalysisLib.backbones import find_imagenet
 from LesionAnalysisLib.model import ModelBundle
+from LesionAnalysisLib.replacing import discard, replaced
 
-from .checkpoint import changed_settings, clean_up, write_json
+from .checkpoint import changed_settings, write_json
 from .config import TrainingConfig
 from .dataset import TRAIN, VALIDATION, Collected, PictureStore, Sample, collect
 from .distributed import Team, team_of
@@ -83,7 +83,9 @@ def train(data: str | os.PathLike | Sequence[str | os.PathLike], output: str | o
     with team_of(run.config.device) as team, repeatable():
         if not team.leader:
             run.log, run.progress = (lambda _: None), (lambda *_: None)
-        data = team.from_leader(lambda: _prepare(run, resume, overwrite))
+        data = team.from_leader(lambda: None if resume and _finished(run) else _prepare(run, resume, overwrite))
+        if data is None:
+            return _leave(run, ModelBundle.load(run.output), keep_work) if team.leader else None
         store = open_store(run, data.samples, team)
         samples, pictures = shown_slices_of(run, data, store)
         trainer = Trainer(samples, pictures, len(data.classes), data.positive, run.config, run.work, team,
@@ -93,10 +95,24 @@ def train(data: str | os.PathLike | Sequence[str | os.PathLike], output: str | o
             return None
         finisher = Finisher(run, data, trainer, network, samples, pictures)
         bundle = finisher.finish(overwrite, part_of(run.progress, _TRAINED, 1.0))
-        if not keep_work:
-            shutil.rmtree(run.work, ignore_errors=True)
-        run.progress(1.0, "Done")
-        return bundle
+        return _leave(run, bundle, keep_work)
+
+
+def _finished(run: Run) -> bool:
+    """Whether the unfinished run was stopped after its model had come, which has the seconds of the same epochs."""
+    try:
+        facts = json.loads((run.output / "metrics.json").read_text(encoding="utf-8"))
+        return facts["history"] == json.loads((run.work / "history.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _leave(run: Run, bundle: ModelBundle, keep_work: bool) -> ModelBundle:
+    """The finished model; the folder of its run goes."""
+    if not keep_work:
+        discard(run.work)
+    run.progress(1.0, "Done")
+    return bundle
 
 
 def check_data(data: str | os.PathLike | Sequence[str | os.PathLike], config: TrainingConfig | None = None,
@@ -153,7 +169,6 @@ def _prepare(run: Run, resume: bool, overwrite: bool) -> TrainingData:
     if run.work.exists() and not overwrite:
         raise FileExistsError(f"{run.work} holds an unfinished run: add --resume to go on with it, or --overwrite to "
                               "start anew.")  # fmt: skip
-    shutil.rmtree(run.work, ignore_errors=True)
     imagenet = start_weights(run.config)
     found = collect(run.folders, run.config, workers_of(run.config), part_of(run.progress, 0.0, _DATA_DONE))
     for line in found.report.lines():
@@ -161,14 +176,13 @@ def _prepare(run: Run, resume: bool, overwrite: bool) -> TrainingData:
     if imagenet is None:
         run.log(_FROM_SCRATCH.format(run.config.backbone))
     data = TrainingData(found.classes, found.positive, found.samples, found.report.to_dict(), imagenet)
-    run.work.mkdir(parents=True)
     settings = {"config": run.config.to_dict(), "folders": [str(folder) for folder in run.folders]}
-    write_json(record, {**settings, "data": data.to_dict()})
+    with replaced(run.work) as fresh:  # a folder without the record could not be resumed
+        write_json(fresh / record.name, {**settings, "data": data.to_dict()})
     return data
 
 
 def resumed_data(run: Run, record: Path) -> TrainingData:
-    clean_up(run.work)
     try:
         facts = json.loads(record.read_text(encoding="utf-8"))
         changed = changed_settings(facts["config"], run.config.to_dict())

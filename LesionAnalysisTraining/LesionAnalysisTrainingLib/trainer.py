@@ -374,8 +374,8 @@ class Trainer:
                        "best": self.best}  # fmt: skip
             facts = {"epoch": self.epoch, "history": self.history, "best_figures": self.best_figures,
                      "best_epoch": self.best_epoch, "config": self.config.to_dict()}  # fmt: skip
+            write_json(self.folder / "history.json", self.history)  # never behind the checkpoint
             save_checkpoint(self.folder / CHECKPOINT, tensors, facts)
-            write_json(self.folder / "history.json", self.history)
 
     def _restore(self) -> None:
         state, facts = load_checkpoint(self.folder / CHECKPOINT, self.device)

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..replacing import replaced
+from ..replacing import replaced, whole_file
 from ..results import Analysis
-from ..volume.files import printable
+from ..volume.files import printable, quiet
 from .html import write_html
 from .json_csv import write_json, write_lesions_csv, write_slices_csv
 
@@ -73,7 +73,12 @@ def write_volume(array: np.ndarray, ijk_to_ras: np.ndarray, path: str | Path) ->
     if printable(str(path)) != str(path):  # ITK would end the whole process
         raise OSError(f"The path of {path.name} is not valid Unicode: choose another output folder.")
     try:
-        sitk.WriteImage(image, str(path), useCompression=True)
+        with whole_file(path) as partial, quiet():
+            sitk.WriteImage(image, str(partial), useCompression=True)
+            if path.suffix != ".nrrd":  # ITK leaves an empty NIfTI file on a full disk, and says nothing
+                written = sitk.GetArrayFromImage(sitk.ReadImage(str(partial)))
+                if not np.array_equal(written, array, equal_nan=True):
+                    raise RuntimeError("not what was to be written")
     except RuntimeError as error:
         raise OSError(f"{path.name} could not be written: is the disk full or read-only?") from error
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import RESEARCH_NOTICE
+from ..replacing import whole_file
 from ..results import Analysis, Lesion, Point
 from .chart import probability_chart
 from .colors import cluster_color
@@ -33,7 +34,8 @@ _CAUTION = (
 def write_html(analysis: Analysis, path: str | Path, pictures: int = 6, created: str | None = None) -> None:
     """Write the report. ``created``: date and time shown (now by default). Raises OSError."""
     created = created or time.strftime("%Y-%m-%d %H:%M")
-    Path(path).write_text(report_html(analysis, pictures, created), encoding="utf-8")
+    with whole_file(Path(path)) as partial:
+        partial.write_text(report_html(analysis, pictures, created), encoding="utf-8")
 
 
 def report_html(analysis: Analysis, pictures: int = 6, created: str = "") -> str:

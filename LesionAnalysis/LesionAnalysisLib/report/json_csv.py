@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from .. import RESEARCH_NOTICE
+from ..replacing import whole_file
 from ..results import (
     Analysis,
     Box,
@@ -290,7 +291,8 @@ def _optional(value: Any) -> float | None:
 def write_json(analysis: Analysis, path: str | Path) -> None:
     """Write ``analysis.json``. Raises OSError."""
     text = json.dumps(to_json(analysis), ensure_ascii=False, allow_nan=False, indent=1)
-    Path(path).write_text(text + "\n", encoding="utf-8")
+    with whole_file(Path(path)) as partial:
+        partial.write_text(text + "\n", encoding="utf-8")
 
 
 def write_slices_csv(analysis: Analysis, path: str | Path) -> None:
@@ -322,7 +324,7 @@ def write_lesions_csv(analysis: Analysis, path: str | Path) -> None:
 
 def write_csv(path: str | Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """UTF-8, comma, one line per row; None is an empty cell, booleans are 1 and 0, texts are ``guarded``."""
-    with open(path, "w", newline="", encoding="utf-8") as stream:
+    with whole_file(Path(path)) as partial, open(partial, "w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(header)
         for row in rows:

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..replacing import whole_file
 from .json_csv import unguarded, write_csv
 
 COLUMNS = (
@@ -93,5 +92,4 @@ class Summary:
         place = next((number for number, old in enumerate(rows) if replaces(old)), len(rows))
         kept: list[Mapping[str, Any]] = [old for old in rows if not replaces(old)]
         kept.insert(place, row)
-        with whole_file(self.path) as partial:
-            write_csv(partial, COLUMNS, [[one.get(name) for name in COLUMNS] for one in kept])
+        write_csv(self.path, COLUMNS, [[one.get(name) for name in COLUMNS] for one in kept])

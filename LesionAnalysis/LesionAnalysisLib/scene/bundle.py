@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
 import tempfile
-import uuid
 import zipfile
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from ..replacing import temporary_folder, whole_file
 from ..results import Analysis
+from ..volume.files import quiet
 from .mrml import slicer
 from .nodes import add_to_scene
 from .views import make_views
@@ -29,19 +28,15 @@ def write_mrb(analysis: Analysis, path: str | Path) -> Path:
     _furnish(scene)
     nodes = add_to_scene(analysis, scene)
     make_views(nodes, analysis.lesions[0].peak_ras_mm if analysis.lesions else None)
-    partial = path.with_name(f".{path.name}-{uuid.uuid4().hex[:12]}")
     try:
         # The folder's name has no letters beyond ASCII, whatever the output folder is called: MRML's writers
         # for images do not understand others on every system.
-        with tempfile.TemporaryDirectory(prefix="lesion-analysis-") as folder:
-            bundle = Path(folder) / "scene"
+        with whole_file(path) as partial, temporary_folder() as folder:
+            bundle = folder / "scene"
             bundle.mkdir()
             _save(scene, bundle)
             _zip(bundle, partial)
-        os.replace(partial, path)
     finally:
-        with suppress(FileNotFoundError):
-            partial.unlink()
         scene.Clear(True)
     return path
 
@@ -59,10 +54,12 @@ def _furnish(scene: Any) -> None:
 
 def _save(scene: Any, folder: Path) -> None:
     messages = slicer.vtkMRMLMessageCollection()
-    saved = scene.SaveSceneToSlicerDataBundleDirectory(str(folder), None, messages)
+    with quiet():
+        saved = scene.SaveSceneToSlicerDataBundleDirectory(str(folder), None, messages)
     if not saved or not (folder / f"{folder.name}.mrml").is_file():
-        reason = messages.GetAllMessagesAsString().strip().splitlines()
-        raise OSError(f"The scene could not be written: {reason[0] if reason else 'is the disk full?'}")
+        raise OSError(
+            f"The scene could not be written: is the disk full where temporary files lie ({tempfile.gettempdir()})?"
+        ) from RuntimeError(messages.GetAllMessagesAsString().strip())
     _make_well_formed(folder / f"{folder.name}.mrml")
 
 

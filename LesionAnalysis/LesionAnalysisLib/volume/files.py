@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import sys
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
+from ..replacing import temporary_folder
 from .geometry import LPS_TO_RAS
 from .hounsfield import to_int16
 
@@ -76,7 +76,7 @@ def itk_name(path: Path) -> Iterator[str]:
     try:
         os.fspath(path).encode("utf-8")
     except UnicodeEncodeError:
-        with tempfile.TemporaryDirectory() as folder:
+        with temporary_folder() as folder:
             yield shutil.copyfile(path, os.path.join(folder, "input" + path.suffix))
     else:
         yield os.fspath(path)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 from LesionAnalysisLib.backbones import find_imagenet
+from LesionAnalysisLib.replacing import discard, holds_nothing
 
 from ..checkpoint import write_json
 from ..config import TrainingConfig
@@ -48,11 +48,10 @@ def prepared(run: Run, quick: bool, overwrite: bool) -> tuple[TrainingData, dict
             raise ValueError(f"The comparison in {run.work} was started {'with' if facts.get('quick') else 'without'} "
                              "--quick: go on with it so, or start anew with --overwrite.")  # fmt: skip
         return found, {name: path and Path(path) for name, path in facts["starts"].items()}
-    if run.work.is_dir() and any(run.work.iterdir()) and not record.is_file():
+    if run.work.is_dir() and not holds_nothing(run.work) and not record.is_file():
         raise FileExistsError(f"{run.work} holds something else than a comparison: choose another folder.")
-    record.unlink(missing_ok=True)  # first: what is left without it is no comparison that could go on
-    for folder in ("systems", "pictures"):
-        shutil.rmtree(run.work / folder, ignore_errors=True)
+    for folder in ("systems", "pictures"):  # before the record, without which the folder would be a stranger's
+        discard(run.work / folder)
     starts = _starts(run.config, run.log)
     collected = collect(run.folders, run.config, workers_of(run.config), part_of(run.progress, 0.0, 0.05))
     samples = _thinned(collected.samples) if quick else collected.samples

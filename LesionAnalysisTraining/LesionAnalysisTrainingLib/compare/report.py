@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from LesionAnalysisLib import RESEARCH_NOTICE
+from LesionAnalysisLib.replacing import whole_file
 
 from .. import plots
 from ..checkpoint import json_bytes, write_whole
@@ -74,7 +74,8 @@ def write(report: Report, folder: Path) -> None:
     for plot in report.plots:
         for kind in ("png", "svg"):
             path = folder / "plots" / f"{plot.name}.{kind}"
-            os.replace(plot.draw(path.with_name(f".{path.name}")), path)
+            with whole_file(path) as unfinished:
+                plot.draw(unfinished)
     for table in report.tables:
         write_whole(folder / f"{table.name}.csv", table.csv().encode())
     tables = {t.name: {"title": t.title, "note": t.note, "rows": t.records()} for t in report.tables}

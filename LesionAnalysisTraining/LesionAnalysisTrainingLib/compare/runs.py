@@ -20,7 +20,7 @@ from LesionAnalysisLib.console import sentence
 from LesionAnalysisLib.devices import choose_device
 
 from ..baselines import Baseline, System, Task
-from ..checkpoint import clean_up, save_checkpoint, write_json
+from ..checkpoint import save_checkpoint, write_json
 from ..config import TrainingConfig
 from ..dataset import TEST, TRAIN, VALIDATION, Sample
 from ..distributed import Team
@@ -134,6 +134,7 @@ class _Each:
         done = self._finished(system, baseline, folder)
         if done is not None:
             self.run.log(f"{system.name}: done before.")
+            _drop_progress(folder)
             return done
         twin = self.recipes.get(recipe)
         if twin is not None:
@@ -146,13 +147,11 @@ class _Each:
             "schema": SCHEMA, "system": system.name, "recipe": baseline.recipe, "same_as": result.same_as,
             "order": self.order.tolist(), "probabilities": result.probabilities.tolist(), "facts": result.facts,
         })  # fmt: skip
-        for name in (CHECKPOINT, "history.json"):  # the result has the history, and nothing goes on from here
-            (folder / name).unlink(missing_ok=True)
+        _drop_progress(folder)
         return result
 
     def _trained(self, system: System, baseline: Baseline, folder: Path, progress: Progress) -> Result:
         folder.mkdir(parents=True, exist_ok=True)
-        clean_up(folder)
         baseline.fit(self.pictures, self.samples, folder, lambda line: self.run.log(f"{system.name}: {line}"),
                      lambda share, message="": progress(share, f"{system.name}: {message}"))  # fmt: skip
         probabilities = baseline.predict_proba(self.pictures, self.samples, self.order)
@@ -177,6 +176,12 @@ class _Each:
             return Result(system, table, stored["facts"], stored["same_as"])
         except (OSError, ValueError, KeyError, TypeError):
             return None
+
+
+def _drop_progress(folder: Path) -> None:
+    """A result has the history, and nothing goes on from it."""
+    for name in (CHECKPOINT, "history.json"):
+        (folder / name).unlink(missing_ok=True)
 
 
 def _judged(samples: Sequence[Sample], positive: int) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from typing import Any
 
 Progress = Callable[[float, str], None]
@@ -41,7 +42,7 @@ def _pooled(function: Callable[[tuple], Any], items: Sequence[tuple], workers: i
     pool = None
     try:
         # not forked: ITK's and torch's threads do not survive that
-        pool = ProcessPoolExecutor(workers, get_context("spawn"), _ignore_interrupt)
+        pool = ProcessPoolExecutor(workers, get_context("spawn"), _begin)
         waiting, chunks = deque(), _chunks(items)
         for chunk in chunks:
             waiting.append(_submit(pool, function, chunk))
@@ -76,8 +77,15 @@ def _run(function: Callable[[tuple], Any], chunk: list[tuple]) -> list:
     return [function(item) for item in chunk]
 
 
-def _ignore_interrupt() -> None:
+def _begin() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the parent, which ends its processes
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """Processes of a parent that was killed would wait for work for ever."""
+    parent_process().join()
+    os._exit(1)
 
 
 def _chunks(items: Sequence[tuple]) -> Iterator[list[tuple]]:
