@@ -49,6 +49,7 @@ def write_series(
     intercept: float = -1024.0,
     names: list[str] | None = None,
     tags: dict[str, str] | None = None,
+    spacing: tuple[float, float] = (0.7, 0.8),
 ) -> Path:
     """One file per slice, stored with slope and intercept; positions are LPS, (K, 3)."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -59,7 +60,7 @@ def write_series(
     writer.KeepOriginalImageUIDOn()
     for k, values in enumerate(array):
         image = sitk.GetImageFromArray(values.astype(np.int16 if slope == 1 else np.float32))
-        image.SetSpacing((0.7, 0.8))
+        image.SetSpacing(spacing)
         header = {
             "0008|0008": "ORIGINAL\\PRIMARY\\AXIAL",
             "0008|0018": f"{uid}.{k + 1}",
@@ -107,18 +108,18 @@ def patch(path: str | Path, offset: int, form: str, *values: float) -> None:
     Path(path).write_bytes(data)
 
 
-def nifti(array: np.ndarray, order: str, version: int) -> bytes:
-    """A NIfTI file made by hand, field by field, with the geometry RAS as its sform."""
+def nifti(array: np.ndarray, order: str, version: int, ras: np.ndarray = RAS) -> bytes:
+    """A NIfTI file made by hand, field by field, with the geometry ``ras`` as its sform."""
     size, real = (348, "f") if version == 1 else (540, "d")
     head = bytearray(size + 4)
-    dims, pixdim = (3, *array.shape[::-1], 1, 1, 1, 1), (1, 0.7, 0.8, 2.5, 0, 0, 0, 0)
+    dims, pixdim = (3, *array.shape[::-1], 1, 1, 1, 1), (1, *np.linalg.norm(ras[:3, :3], axis=0), 0, 0, 0, 0)
     struct.pack_into(order + "i", head, 0, size)
     struct.pack_into(order + ("8h" if version == 1 else "8q"), head, 40 if version == 1 else 16, *dims)
     struct.pack_into(order + "2h", head, 70 if version == 1 else 12, 4, 16)
     struct.pack_into(order + "8" + real, head, 76 if version == 1 else 104, *pixdim)
     struct.pack_into(order + ("f" if version == 1 else "q"), head, 108 if version == 1 else 168, size + 4)
     struct.pack_into(order + ("h" if version == 1 else "i"), head, 254 if version == 1 else 348, 1)
-    struct.pack_into(order + "12" + real, head, 280 if version == 1 else 400, *RAS[:3].ravel())
+    struct.pack_into(order + "12" + real, head, 280 if version == 1 else 400, *ras[:3].ravel())
     magic = b"n+1\0" if version == 1 else b"n+2\0\r\n\x1a\n"
     start = 344 if version == 1 else 4
     head[start : start + len(magic)] = magic

@@ -74,7 +74,8 @@ def test_settings_survive_json(config):
     [({"phases": (Phase(100, 1, 4),)}, "multiple of 32"), ({"phases": ()}, "nothing to train"),
      ({"phases": (Phase(64, 1, 1),)}, "batches of 2"), ({"validation_share": 0.0}, "Validation"),
      ({"validation_share": 0.5, "test_share": 0.5}, "Validation"), ({"split": "slices"}, "patients or random"),
-     ({"recipe": "secret"}, "improved, lesions or paper"), ({"learning_rate": 0.0}, "above 0"), ({"clusters": 0}, "1 to 20"),
+     ({"recipe": "secret"}, "improved, lesions or paper"), ({"learning_rate": 0.0}, "above 0"),
+     ({"clusters": 0}, "1 to 20"),
      ({"schedule": "steps"}, "cosine"), ({"dropout": 1.0}, "Dropout"), ({"patience": 0}, "start at 1")],
 )  # fmt: skip
 def test_settings_out_of_range_are_refused_in_a_sentence(changes, word):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import struct
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
 from helpers_volume import RAS, chest, refusal, write_series
 from LesionAnalysisLib.volume import list_series, read_ct
+from LesionAnalysisLib.volume.dicom import is_dicom
+from LesionAnalysisLib.volume.dicom_lengths import keeps_lengths
 
 
 def along(*z: float) -> np.ndarray:
@@ -208,3 +212,68 @@ def test_nothing_that_is_said_holds_the_patient(tmp_path, capfd):
     said = " ".join((*ct.warnings, ct.name, repr(list_series(tmp_path))))
     assert "DOE" not in said and "JANE" not in said and "PATIENT77" not in said
     assert capfd.readouterr().err == ""
+
+
+def element(group, number, kind, value, order="<", length=None):
+    """Bytes of one element; without a type, as implicit files have them."""
+    length, tag = len(value) if length is None else length, struct.pack(order + "2H", group, number)
+    if not kind:
+        return tag + struct.pack(order + "I", length) + value
+    if kind in ("SQ", "UN", "OB", "OW"):
+        return tag + kind.encode() + struct.pack(order + "xxI", length) + value
+    return tag + kind.encode() + struct.pack(order + "H", length) + value
+
+
+def dicom_file(path, syntax, *elements):
+    meta = element(2, 0x10, "UI", syntax.encode() + b"\0" * (len(syntax) % 2))
+    path.write_bytes(bytes(128) + b"DICM" + meta + b"".join(elements))
+    return path
+
+
+UNDEFINED = 0xFFFFFFFF
+ITEM, ITEM_END, SEQUENCE_END = 0xE000, 0xE00D, 0xE0DD
+
+
+@pytest.mark.parametrize(
+    "syntax, typed, order", [("1.2.840.10008.1.2", False, "<"), ("1.2.840.10008.1.2.1", True, "<"),
+                             ("1.2.840.10008.1.2.2", True, ">"), ("1.2.840.10008.1.2.1", False, "<")],
+)  # fmt: skip
+def test_lengths_are_checked_in_every_transfer_syntax_and_within_sequences(tmp_path, syntax, typed, order):
+    def of(group, number, kind, value, length=None):
+        return element(group, number, kind if typed else "", value, order, length)
+
+    def item(*inner, length=None):
+        return element(0xFFFE, ITEM, "", b"".join(inner), order, length)
+
+    modality = of(8, 0x60, "CS", b"CT")
+    ends = [element(0xFFFE, number, "", b"", order) for number in (ITEM_END, SEQUENCE_END)]
+    closed = of(8, 0x1140, "SQ", item(modality) + item(modality))
+    opened = of(8, 0x1140, "SQ", item(modality, length=UNDEFINED) + ends[0] + ends[1], UNDEFINED)
+    pixels = of(0x7FE0, 0x10, "OW", b"12", 10_000)  # who reads them finds out
+    assert keeps_lengths(dicom_file(tmp_path / "a", syntax, modality, closed, opened, modality, pixels))
+    long = of(0x10, 0x10, "UN", b"ab", 2**31)
+    assert not keeps_lengths(dicom_file(tmp_path / "b", syntax, modality, long, pixels))
+    inside = of(8, 0x1140, "SQ", item(modality, long, length=UNDEFINED) + ends[0] + ends[1], UNDEFINED)
+    assert not keeps_lengths(dicom_file(tmp_path / "c", syntax, modality, inside, pixels))
+    assert not keeps_lengths(dicom_file(tmp_path / "d", syntax, modality[:-1]))
+
+
+def test_what_only_looks_like_dicom_is_refused_before_gdcm_sees_it(tmp_path):
+    path = tmp_path / "a"
+    for start in (b"\x02\x00\x01\x00 a text", b"\x08\x00\x00\x00\xff\xff\xff\x7f" + bytes(200)):
+        path.write_bytes(start)
+        assert is_dicom(path) and not keeps_lengths(path)
+        refusal(path, OSError)
+
+
+def test_deflated_and_untyped_parts_are_left_to_gdcm(tmp_path):
+    deflated = dicom_file(tmp_path / "a", "1.2.840.10008.1.2.1.99", b"\xff" * 64)
+    untyped = element(9, 0x1001, "UN", b"\xff" * 64, length=UNDEFINED)
+    assert keeps_lengths(deflated) and keeps_lengths(dicom_file(tmp_path / "b", "1.2.840.10008.1.2.1", untyped))
+
+
+def test_control_characters_stay_out_of_what_is_said(tmp_path):
+    folder = write_series(tmp_path / "a", chest())
+    write_series(folder, chest()[:3], uid="1.2.3.7", number=2, description="\x1b[31mred\x07\u202e", names=list("xyz"))
+    (warning,) = read_ct(folder).warnings
+    assert "[31mred" in warning and warning.isprintable()

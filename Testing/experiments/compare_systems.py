@@ -15,7 +15,7 @@ from shared_data import DATA, link_slices
 
 from LesionAnalysisTrainingLib.cli import compare_main  # isort: skip
 
-BUDGET = ["--sizes", "160", "--epochs", "3", "--slices-per-epoch", "900", "--validation-share", "0.1",
+BUDGET = ["--sizes", "128", "--epochs", "3", "--slices-per-epoch", "600", "--validation-share", "0.1",
           "--test-share", "0.2", "--mixed-patients"]  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
+from .dicom_lengths import keeps_lengths
 from .files import itk_name, printable, quiet
 
 SKIPPED = {"DICOMDIR", "THUMBS.DB", "__MACOSX"}
@@ -158,6 +159,11 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 def read_header(path: Path) -> DicomFile | None:
     """The header of one file; None where it holds no image that GDCM can read."""
+    try:
+        if not keeps_lengths(path):
+            return None
+    except OSError:
+        return None
     reader = sitk.ImageFileReader()
     reader.SetImageIO("GDCMImageIO")
     with quiet(), itk_name(path) as file_name:
@@ -174,13 +180,13 @@ def read_header(path: Path) -> DicomFile | None:
 
 
 def _text(value: str) -> str:
-    """Text of a header: UTF-8 or else Latin-1, on one line."""
+    """Text of a header: UTF-8 or else Latin-1, on one line, without control characters."""
     raw = value.encode("utf-8", "surrogateescape")
     try:
         value = raw.decode("utf-8")
     except UnicodeDecodeError:
         value = raw.decode("latin-1")
-    return " ".join(value.replace("\0", " ").split())
+    return " ".join("".join(c if c.isprintable() else " " for c in value).split())
 
 
 def _grouped(files: list[DicomFile]) -> list[list[DicomFile]]:

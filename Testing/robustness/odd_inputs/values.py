@@ -1,0 +1,54 @@
+"""Numbers as they are stored, and numbers that are no HU."""
+
+from __future__ import annotations
+
+from functools import partial
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+
+from .base import EITHER, GOOD, REFUSED, add, chest, of, save
+
+
+def typed(dtype: str, suffix: str, folder: Path) -> Path:
+    values = chest().astype(dtype) if np.dtype(dtype).kind != "u" else (chest() + 1024).clip(0).astype(dtype)
+    return save(values, folder, f"ct{suffix}")
+
+
+def padded(value: int, hu: np.ndarray) -> np.ndarray:
+    rows, columns = np.ogrid[:96, :96]
+    hu[:, (rows - 47.5) ** 2 + (columns - 47.5) ** 2 > 47**2] = value
+    return hu
+
+
+def with_value(value: float, hu: np.ndarray) -> np.ndarray:
+    hu = hu.astype(np.float32)
+    hu[10, 40:44, 40:44] = value
+    return hu
+
+
+def metal(hu: np.ndarray) -> np.ndarray:
+    hu[8:12, 45:50, 60:64] = 30000
+    hu[8:12, ::7, 60:64] = -1024  # streaks
+    return hu
+
+
+for dtype, suffix in product(("int16", "int32", "float32", "float64", "int64"), (".nii.gz", ".nrrd")):
+    if (dtype, suffix) != ("int64", ".nrrd"):
+        add(f"stored as {dtype} {suffix}", partial(typed, dtype, suffix))
+for dtype in ("uint16", "uint32"):
+    add(f"stored as {dtype}, offset of 1024 forgotten", partial(typed, dtype, ".nii.gz"), GOOD, "1024")
+add("stored as int8", lambda f: save((chest() // 16).astype(np.int8), f), REFUSED)
+add("stored as uint8", lambda f: save(((chest() + 1024) // 16).clip(0, 255).astype(np.uint8), f), REFUSED)
+for value in (-3024, -2000, -1024, -32768):
+    add(f"padding of {value}", partial(of, partial(padded, value)))
+for value in (float("nan"), float("inf"), -float("inf")):
+    add(f"a region of {value}", partial(of, partial(with_value, value)), REFUSED)
+add("metal", partial(of, metal))
+add("a whole volume of one value", partial(of, lambda hu: hu * 0 - 1000), REFUSED)
+add("water", partial(of, lambda hu: hu * 0), REFUSED)
+add("noise", lambda f: save(np.random.default_rng(0).integers(-1000, 1000, (20, 96, 96)).astype(np.int16), f), EITHER)
+add("HU times 1000", lambda f: save(chest().astype(np.float32) * 1000, f), REFUSED)
+add("intensities of 0 to 1", lambda f: save((chest() + 1024).astype(np.float32) / 4096, f), REFUSED)
+add("MR-like intensities", lambda f: save((chest().astype(np.int32) + 1200).clip(0).astype(np.int16) // 3, f), EITHER)
