@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from helpers_training import save
 
-EXPERIMENTS = Path(__file__).resolve().parent / "experiments"
+ROOT = Path(__file__).resolve().parents[1]
+EXPERIMENTS = ROOT / "Testing" / "experiments"
+MEASURED = EXPERIMENTS / "measured"
 sys.path.append(str(EXPERIMENTS))  # at the end: no name there hides another
 
 import evidence  # noqa: E402
@@ -256,6 +258,11 @@ def test_the_page_names_model_and_commands_and_what_is_missing(measured, monkeyp
     assert str(measured) not in text
     for impossible in (".957", "95.7", "86.37", "92.85", "76.53", "194 922"):
         assert impossible not in text.replace("| 0.1 | .934 | .958 | .957 |", "")
+
+
+def test_the_page_is_the_one_of_the_measurements_beside_it():
+    others = {name: evidence_page.metrics_of(MEASURED / name) for name in ("compare", "leak", "three")}
+    assert (ROOT / "EVIDENCE.md").read_text(encoding="utf-8") == evidence_page.page(MEASURED, **others)
 
 
 def test_numbers_intervals_and_tables_are_written_as_markdown():

@@ -72,7 +72,8 @@ def test_what_a_killed_process_left_is_swept_away_by_the_next(tmp_path):
     assert names(tmp_path) == ["other"]
 
 
-@pytest.mark.parametrize("owner", [f"{replacing._HOST}-{os.getpid()}", f"deadbeef-{2**22 + 5}", "0.tmp"])
+@pytest.mark.parametrize("owner", [f"{replacing._HOST}-{os.getpid()}", f"deadbeef-{2**22 + 5}", "0.tmp"],
+                         ids=["a living process", "another host", "no process named"])  # fmt: skip
 def test_what_may_still_be_written_stays_for_a_day(tmp_path, owner):
     left = tmp_path / f"{replacing._PARTIAL}{owner}-0123"
     left.mkdir()

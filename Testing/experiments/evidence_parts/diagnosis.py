@@ -287,7 +287,7 @@ def _three_words(rows: Sequence[Mapping[str, Any]], place: int) -> str:
                      "are at stake.")  # fmt: skip
     if made and count:
         strayed = sum(line[place] for row in real for i, line in enumerate(row["confusion"]) if i != place)
-        words.append(f"{counted(strayed, 'real slice')} of {count} are taken for the synthetic pneumonia.")
+        words.append(f"The synthetic pneumonia is called on {counted(strayed, 'real slice')} of {count}.")
     return " ".join(words)
 
 

@@ -75,11 +75,12 @@ for name, fields in {
     "spacing that is no number": ((76, "<8f", 1, *[float("nan")] * 3, 0, 0, 0, 0), (252, "<2h", 0, 0)),
     "an unknown number type": ((70, "<2h", 1792, 256),),
     "a wrong offset of the data": ((108, "<f", 1e9),),
-    "a slope that is no number": ((112, "<2f", float("inf"), 0.0),),
     "a singular matrix": ((254, "<h", 1), (280, "<12f", *[0.0] * 12)),
 }.items():
     ends = EITHER if "matrix" in name else REFUSED
     for suffix in (".nii", ".nii.gz"):
         add(f"{name} {suffix}", partial(header_only, fields, suffix), ends)
+for slope in (float("nan"), float("inf")):
+    add(f"a slope of {slope} counts as none", partial(header_only, ((112, "<2f", slope, 0.0),), ".nii"))
 add("a slope of 0 counts as none", partial(header_only, ((112, "<2f", 0.0, 5.0),), ".nii"))
 add("a gigabyte of zeros in a small file", bomb, REFUSED)
