@@ -3,7 +3,10 @@
 import dataclasses
 import gc
 import json
+import os
 import re
+import subprocess
+import sys
 import threading
 import time
 import xml.etree.ElementTree as ET
@@ -136,6 +139,27 @@ def test_every_parameter_is_bound_to_one_widget(widget):
 def test_module_file_imports_nothing_that_slicer_lacks():
     top = [line for line in MODULE.read_text().splitlines() if re.match(r"(import|from) ", line)]
     assert not [line for line in top if re.search(r"torch|skimage|sklearn|LesionAnalysisLib", line)]
+
+
+OPEN = """
+import sys
+from pathlib import Path
+import slicer_doubles as doubles
+doubles.install()
+doubles.new_application()
+loaded = doubles.load_module(Path(sys.argv[1]), widget=True)
+loaded.container.show()
+loaded.enter()
+print(sorted({"torch", "scipy", "skimage", "sklearn", "matplotlib"} & set(sys.modules)), flush=True)
+doubles.end_application()
+"""
+
+
+def test_opening_the_panel_loads_no_torch():
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "Testing"), str(MODULE.parent)])}
+    command = [sys.executable, "-c", OPEN, str(MODULE)]
+    result = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert result.returncode == 0 and result.stdout == "[]\n", result.stderr
 
 
 def test_setting_in_the_panel_is_a_parameter_and_back(widget):

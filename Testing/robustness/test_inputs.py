@@ -70,7 +70,7 @@ def check_refusal(err, says):
 
 
 def check_result(case, path, one):
-    """The case is whole, its map lies on the CT's own grid, and it warns of what it should."""
+    """The case is whole, its map lies on the CT's own grid, and it warns of what it should; the number of slices."""
     assert sorted(p.name for p in case.iterdir()) == sorted(case_files(scene=False))
     data = json.loads((case / "analysis.json").read_text(encoding="utf-8"))
     assert re.search(one.says, " ".join(data["warnings"])), data["warnings"]
@@ -83,3 +83,4 @@ def check_result(case, path, one):
         assert np.allclose(matrix, one.matrix, atol=1e-3)
     assert data["summary"]["total_slices"] == len(ct.axial().array)
     assert all(0 <= s["probability"] <= 1 for s in data["slices"] if s["lung"])
+    return len(data["slices"])

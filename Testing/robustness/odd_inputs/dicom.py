@@ -36,9 +36,9 @@ def without_places(folder: Path) -> Path:
     path = series(folder)
     for file in path.iterdir():
         data = file.read_bytes()
-        for tag in (b"\x20\x00\x32\x00DS", b"\x20\x00\x37\x00DS"):
+        for tag in (b"\x20\x00\x32\x00", b"\x20\x00\x37\x00"):
             assert tag in data
-            data = data.replace(tag, tag[:2] + bytes([tag[2] + 1]) + tag[3:])
+            data = data.replace(tag, tag[:2] + bytes([tag[2] + 1]) + tag[3:], 1)
         file.write_bytes(data)
     return path
 
