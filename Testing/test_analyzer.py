@@ -7,6 +7,7 @@ import pytest
 import torch
 from helpers_analyzer import small_bundle
 from LesionAnalysisLib import AnalysisCancelled, AnalysisConfig, LesionAnalyzer, ct_from_array, make_phantom
+from LesionAnalysisLib.clusters import LesionClusters
 from LesionAnalysisLib.devices import Runner, choose_device, choose_precision
 from LesionAnalysisLib.familiarity import input_statistics
 from LesionAnalysisLib.lungs import Preprocessing
@@ -228,6 +229,20 @@ def test_the_paper_preset_is_the_papers():
 def test_the_default_is_the_enhanced_preset_by_its_old_name_too():
     assert AnalysisConfig().preset == "enhanced"
     assert AnalysisConfig.from_preset("enhanced") == AnalysisConfig.from_preset("default") == AnalysisConfig()
+
+
+def test_the_default_clusters_lesions_by_density_where_the_model_can(tmp_path, phantom, analysis):
+    profiles = np.array([[10, 15, 20, 25, 30], [50, 60, 70, 80, 90.0]])
+    model = small_bundle(tmp_path / "m", density_clusters=LesionClusters(2).fit(profiles))
+    other = LesionAnalyzer(model, CPU).analyze(phantom.ct)
+    assert (analysis.config["cluster_by"], other.config["cluster_by"]) == ("features", "density")
+    densities = {k: [s.mean_hu for one in other.lesions for s in one.slice_lesions if s.cluster == k] for k in (1, 2)}
+    dense = 1 + model.density_clusters.centers_.sum(1).argmax()
+    assert all(densities.values()) and np.mean(densities[dense]) > np.mean(densities[3 - dense]) + 200
+    paper = LesionAnalyzer(model, dataclasses.replace(AnalysisConfig.paper(), device="cpu"))
+    assert paper.clusters is model.clusters and not paper.by_density
+    with pytest.raises(ValueError, match=r"by 'size': choose one of density, features\."):
+        AnalysisConfig(cluster_by="size")
 
 
 @pytest.mark.parametrize(

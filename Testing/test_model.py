@@ -421,6 +421,17 @@ def test_unpacked_size_has_a_limit(copy, monkeypatch):
 # Saving
 
 
+def test_clusters_by_density_come_back_and_fit_the_others(tmp_path, network, saved):
+    by_density = LesionClusters(2).fit(np.arange(20.0).reshape(4, 5))
+    again = save(tmp_path / "m", network, density_clusters=by_density)
+    assert np.array_equal(again.density_clusters.centers_, by_density.centers_)
+    assert np.array_equal(again.clusters.centers_, saved.clusters.centers_)
+    assert saved.density_clusters is None  # as of earlier models
+    for wrong in (LesionClusters(1).fit(np.ones((2, 5))), LesionClusters(2).fit(np.arange(8.0).reshape(2, 4))):
+        with pytest.raises(ValueError, match=r"clusters by density should be 2, of 5 numbers each"):
+            save(tmp_path / "n", network, density_clusters=wrong)
+
+
 def test_clusters_of_another_network_are_refused(tmp_path, network):
     other = LesionClusters(2).fit(np.random.default_rng(0).normal(size=(9, 3)))
     with pytest.raises(ValueError, match="belong to another network"):

@@ -151,12 +151,14 @@ def test_second_run_with_the_same_model_keeps_names_and_colors(app):
     assert to_json(read_record(again))["cluster_names"] == {"1": "ground glass", "2": "consolidation"}
 
 
-def test_second_run_with_another_model_starts_afresh(app):
+@pytest.mark.parametrize("change", [{"model": {"id": "another"}}, {"config": {"cluster_by": "density"}}])
+def test_second_run_with_other_clusters_starts_afresh(app, change):
     analysis = small_analysis()
     nodes = add_to_scene(analysis, app.scene)
     rename_cluster(nodes, 2, "Rand")
     recolor_cluster(nodes, 1, GREEN)
-    again = add_to_scene(replace(analysis, model={**analysis.model, "id": "another"}), app.scene, nodes.ct)
+    parts = {name: {**getattr(analysis, name), **part} for name, part in change.items()}
+    again = add_to_scene(replace(analysis, **parts), app.scene, nodes.ct)
     assert names_of_boxes(again) == ["L01 GGO 0.91", "L02 GGO 0.91", "L03 GGO 0.91"]
     assert clusters_in_scene(again)[0].color == rgb(cluster_color(1))
 

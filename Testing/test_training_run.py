@@ -97,7 +97,7 @@ def test_the_model_describes_itself(model):
     bundle, _, _ = model
     assert (bundle.id, bundle.license, bundle.classes) == ("first-try", "CC0", ("NonCOVID", "COVID"))
     assert bundle.positive == 1 and 0 < bundle.threshold < 1 and bundle.temperature > 0
-    assert len(bundle.clusters.centers_) == 2
+    assert len(bundle.clusters.centers_) == len(bundle.density_clusters.centers_) == 2
     assert bundle.preprocessing["size"] == 96
     assert TrainingConfig.from_dict(bundle.training["config"]).phases == (Phase(96, 6, 16),)
     assert bundle.input_statistics["limit"] > 0

@@ -17,10 +17,11 @@ import numpy as np
 import torch
 
 from .config import AnalysisConfig
+from .density import density_profiles
 from .devices import Runner, choose_device
 from .familiarity import channel_means, unlike_training
 from .findings import Findings
-from .lesions import peak_features
+from .lesions import Regions, peak_features
 from .lungs import LungSlice, Preprocessing, lung_slices, segment_lungs
 from .model import ModelBundle
 from .refinement import cell_size, known_greys
@@ -56,6 +57,20 @@ class LesionAnalyzer:
         )
         self.temperature = bundle.temperature if self.config.calibrated else 1.0
         self.threshold = bundle.threshold if self.config.threshold is None else self.config.threshold
+        self.by_density = self.config.cluster_by == "density" and bundle.density_clusters is not None
+        self.clusters = bundle.density_clusters if self.by_density else bundle.clusters
+
+    def lesion_features(self, piece: LungSlice, regions: Regions, activations: torch.Tensor) -> np.ndarray:
+        """(n, F) float32 of one slice's lesions, by which ``clusters`` tells them apart.
+
+        Args:
+            piece: the slice as the network saw it.
+            activations: its C5 (K, h, w).
+        """
+        if self.by_density:
+            return density_profiles(piece.image, regions, piece.scale)
+        features = peak_features(activations, regions) if len(regions) else activations.new_zeros((0, len(activations)))
+        return features.float().cpu().numpy()
 
     def analyze(
         self, ct: CtVolume, progress: Progress | None = None, lung_mask: np.ndarray | None = None
@@ -82,6 +97,7 @@ class _Run:
     """One CT on its way through the pipeline."""
 
     def __init__(self, analyzer: LesionAnalyzer, ct: CtVolume) -> None:
+        self.analyzer = analyzer
         self.bundle, self.config, self.runner = analyzer.bundle, analyzer.config, analyzer.runner
         self.preprocessing, self.temperature = analyzer.preprocessing, analyzer.temperature
         self.threshold = analyzer.threshold
@@ -96,7 +112,7 @@ class _Run:
         yield 0.0, "Finding the lungs"
         with _Timed(self.timing, "lungs"):
             self.lungs = self._lungs(lung_mask)
-        self.findings = Findings(self.ct, self.lungs, self.bundle.clusters, self.config.inside_lungs)
+        self.findings = Findings(self.ct, self.lungs, self.analyzer.clusters, self.config.inside_lungs)
         total = self.lungs.shape[0]
         yield _LUNGS_DONE, f"Lungs found; looking at {total} slices"
         for index in self._network():
@@ -170,8 +186,8 @@ class _Run:
         cell = cell_size(self.ct, item.index)
         greys = known_greys(self.preprocessing, self.ct.calibrated)
         regions = slice_regions(heat, item, self.lungs[item.index], cell, self.config, greys)
-        features = peak_features(activations, regions) if len(regions) else activations.new_zeros((0, len(activations)))
-        self.findings.add(item.index, item.crop, regions, features.float().cpu().numpy(), probability)
+        features = self.analyzer.lesion_features(item, regions, activations)
+        self.findings.add(item.index, item.crop, regions, features, probability)
 
     # -- the result -------------------------------------------------------------------------------
 
@@ -191,6 +207,7 @@ class _Run:
             },
             config={
                 **self.config.to_dict(), "preprocessing": self.preprocessing.to_dict(), "threshold": self.threshold,
+                "cluster_by": "density" if self.analyzer.by_density else "features",
             },
             device=self.runner.description,
             timing_s=self.timing,

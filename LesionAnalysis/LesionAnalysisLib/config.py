@@ -8,6 +8,7 @@ from .lungs import Preprocessing
 from .saliency import SALIENCY
 
 PRESETS = ("enhanced", "paper")
+CLUSTERED = ("density", "features")  # what clusters of lesions can be made of
 ALIASES = {"default": "enhanced"}  # what the preset was called before
 
 
@@ -30,6 +31,7 @@ class AnalysisConfig:
     refine: bool = True  # draw contours by density where the heat is
     min_cells: int = 2  # smaller regions of the heatmap are no lesion; contours have a limit of their own
     split_merged: bool = True  # part regions with several maxima
+    cluster_by: str = "density"  # of the lesions, where the model has such clusters; "features": of the network
     inside_lungs: bool = True  # heat counts in the lungs only
     min_lesion_ml: float = 0.0  # smaller 3D lesions are left out
     device: str = "auto"
@@ -41,6 +43,8 @@ class AnalysisConfig:
             raise ValueError(f"The threshold must lie between 0 and 1, not at {self.threshold}.")
         if self.saliency not in SALIENCY:
             raise ValueError(f"There is no saliency method {self.saliency!r}: choose one of {', '.join(SALIENCY)}.")
+        if self.cluster_by not in CLUSTERED:
+            raise ValueError(f"There are no clusters by {self.cluster_by!r}: choose one of {', '.join(CLUSTERED)}.")
         if self.min_cells < 1 or self.min_lesion_ml < 0 or (self.batch_size is not None and self.batch_size < 1):
             raise ValueError("Cells, lesion size and batch size must not be below 1, 0 and 1.")
 
@@ -50,7 +54,7 @@ class AnalysisConfig:
         return cls(
             preset="paper", preprocessing=Preprocessing.paper(), threshold=0.5, calibrated=False, lesion_head=False,
             saliency="grad++", stride16=False, fuse_scales=False, refine=False, split_merged=False,
-            inside_lungs=False,
+            cluster_by="features", inside_lungs=False,
         )  # fmt: skip
 
     @classmethod

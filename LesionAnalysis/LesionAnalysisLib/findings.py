@@ -53,7 +53,7 @@ class Findings:
 
         Args:
             crop: edges of the network's picture in axial pixels (``LungSlice.crop``).
-            features: (n, K) activations at the regions' peaks.
+            features: (n, F) of the regions, in the space of the clusters.
             probability: of the slice; the map says where, this how much (METHOD, "Grad++ and the LAHm").
         """
         shape = self.labels.shape[1:]

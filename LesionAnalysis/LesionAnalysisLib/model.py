@@ -3,7 +3,7 @@
     Models/<id>/
         config.json      what the network is, what its input must look like, what its output means
         weights.npz      its weights, large ones as 8-bit integers with scales (see quantization.py)
-        clusters.npz     the lesion clusters of section 3.2.2
+        clusters.npz     the lesion clusters of section 3.2.2, and as many by density
         MODEL_CARD.md    data, recipe, figures, limits, license, for a reader
         checksums.json   SHA-256 of each of the files above
         ...              attachments such as plots, for a reader; never read here
@@ -31,6 +31,7 @@ import numpy as np
 import torch
 
 from .clusters import LesionClusters
+from .density import PERCENTILES
 from .fecnn import FeCNN
 from .lungs import Preprocessing
 from .model_folder import (
@@ -52,6 +53,7 @@ from .quantization import SCALE, dequantize, quantize
 from .replacing import replaced
 
 _MAX_BYTES = 2**29  # of unpacked arrays; no FeCNN comes near, a decompression bomb does
+_DENSITY = "density_"  # before the names of the arrays of those clusters
 _MAX_SIZE = 4096  # rows and columns of the network's picture
 _PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # what NumPy writes; others unpack without a limit
 _TENSORS = {"<i1", "|i1", "<i4", "<i8", "<f2", "<f4", "<f8"}
@@ -73,7 +75,8 @@ class ModelBundle:
     study: dict[str, Any]  # calibration of the study's probability
     input_statistics: dict[str, Any] | None  # of the training slices, to warn of inputs unlike them
     cluster_names: dict[int, str]  # from 1
-    clusters: LesionClusters = field(repr=False)
+    clusters: LesionClusters = field(repr=False)  # of the network's features
+    density_clusters: LesionClusters | None = field(repr=False)  # of ``density_profiles``; earlier models have none
     training: dict[str, Any] = field(repr=False)  # facts about the data and the recipe
     card: str = field(repr=False)  # markdown
     checksum: str  # SHA-256 over the checksums of all files
@@ -102,13 +105,14 @@ class ModelBundle:
         files, checksum = read_verified(folder)
         config = read_config(files[CONFIG], folder)
         _check_preprocessing(config["preprocessing"], folder)
-        clusters = _parse(folder, files, CLUSTERS, lambda c: LesionClusters.from_arrays(_read_arrays(c)))
+        clusters, by_density = _parse(folder, files, CLUSTERS, lambda c: _read_clusters(_read_arrays(c)))
         if set(config["cluster_names"]) != set(range(1, len(clusters.centers_) + 1)):
             raise damaged(folder, "the names of its clusters do not fit its clusters")
         return cls(
             **config,
             folder=folder,
             clusters=clusters,
+            density_clusters=by_density,
             card=_parse(folder, files, CARD, lambda c: c.decode("utf-8")),
             checksum=checksum,
             _weights=_parse(folder, files, WEIGHTS, _read_arrays),
@@ -147,6 +151,7 @@ class ModelBundle:
         id: str | None = None,
         temperature: float = 1.0,
         threshold: float = 0.5,
+        density_clusters: LesionClusters | None = None,
         study: Mapping[str, Any] | None = None,
         input_statistics: Mapping[str, Any] | None = None,
         cluster_names: Mapping[int, str] | None = None,
@@ -158,7 +163,7 @@ class ModelBundle:
 
         The folder appears under its name only when it is complete; ``overwrite`` replaces an earlier
         model there, attachments included. ``id`` defaults to the folder's name, ``cluster_names`` to
-        ``cluster 1``, ...
+        ``cluster 1``, ... There are as many ``density_clusters`` as ``clusters``, and the names are of both.
 
         ``attachments`` are further files by name (``metrics.json``, ``plots/roc.png``: one folder deep at
         most). They are no part of the model: not in its checksums, not verified and not read by ``load``.
@@ -190,10 +195,10 @@ class ModelBundle:
             raise ValueError("The lesion clusters belong to another network: its C5 has other channels.")
         if set(names) != set(range(1, count + 1)):
             raise ValueError(f"Give one name for each of the clusters 1 to {count}.")
-        weights = _stored(network)
+        _check_density(density_clusters, count)
         files = {
-            CONFIG: text.encode(), WEIGHTS: _array_bytes(weights),
-            CLUSTERS: _array_bytes(clusters.to_arrays()), CARD: card.encode(),
+            CONFIG: text.encode(), WEIGHTS: _array_bytes(_stored(network)),
+            CLUSTERS: _array_bytes(_cluster_arrays(clusters, density_clusters)), CARD: card.encode(),
         }  # fmt: skip
         _write(folder, files, attachments)
         return cls.load(folder)
@@ -210,6 +215,25 @@ def as_stored(network: FeCNN) -> FeCNN:
 
 def _stored(network: FeCNN) -> dict[str, np.ndarray]:
     return quantize({name: _numpy(value) for name, value in network.state_dict().items()})
+
+
+def _cluster_arrays(clusters: LesionClusters, by_density: LesionClusters | None) -> dict[str, np.ndarray]:
+    more = by_density.to_arrays() if by_density else {}
+    return clusters.to_arrays() | {_DENSITY + name: array for name, array in more.items()}
+
+
+def _read_clusters(arrays: Mapping[str, np.ndarray]) -> tuple[LesionClusters, LesionClusters | None]:
+    """The inverse of ``_cluster_arrays``."""
+    clusters = LesionClusters.from_arrays(arrays)
+    more = {name.removeprefix(_DENSITY): array for name, array in arrays.items() if name.startswith(_DENSITY)}
+    by_density = LesionClusters.from_arrays(more) if more else None
+    _check_density(by_density, len(clusters.centers_))
+    return clusters, by_density
+
+
+def _check_density(clusters: LesionClusters | None, count: int) -> None:
+    if clusters is not None and clusters.centers_.shape != (count, len(PERCENTILES)):
+        raise ValueError(f"The clusters by density should be {count}, of {len(PERCENTILES)} numbers each.")
 
 
 def _parse(folder: Path, files: Mapping[str, bytes], name: str, reader: Callable[[bytes], Any]) -> Any:

@@ -120,7 +120,22 @@ def _clusters(facts: Mapping[str, Any]) -> str:
     return f"""## Lesion clusters
 
 k-means on the activations at the peaks of the lesions of training slices: K = {clusters["count"]} ({chosen}), with \
-{sizes} lesions. Their numbers carry no medical meaning{sheets}."""
+{sizes} lesions. Their numbers carry no medical meaning{sheets}.{_by_density(clusters.get("by_density"))}"""
+
+
+def _by_density(clusters: Sequence[Mapping[str, Any]] | None) -> str:
+    if not clusters:
+        return ""
+    rows = [f"| {k} | {one['lesions']} | {' / '.join(f'{d:.0f}' for d in one['density'])} |"
+            for k, one in enumerate(clusters, start=1)]  # fmt: skip
+    return """
+
+The preset `enhanced` takes as many clusters of the same lesions by their density, in percent of the way from air to \
+soft tissue:
+
+| cluster | lesions | 10th / 25th / 50th / 75th / 90th percentile |
+| --- | --- | --- |
+""" + "\n".join(rows)
 
 
 def _limits(facts: Mapping[str, Any]) -> str:

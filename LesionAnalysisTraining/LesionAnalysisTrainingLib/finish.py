@@ -23,7 +23,7 @@ from .checkpoint import json_bytes
 from .dataset import TEST, TRAIN, VALIDATION
 from .evaluation import diagnosis_figures, reliability
 from .evidence import Evidence, draw_all
-from .lesion_space import Seen, learn_clusters, look
+from .lesion_space import Seen, density_clusters, learn_clusters, look
 from .slice_table import write_slice_table
 
 if TYPE_CHECKING:
@@ -58,14 +58,18 @@ class Finisher:
         least_odds = temperature * float(logit(threshold))  # lesions of slices that an analysis will call positive
         train = self._training_views(least_odds, _step(progress, 0.4, 0.8, "Looking at the training slices"))
         clusters, choice = self._clusters(train)
+        profiles = train.only(self._is_disease(train)).profiles
+        by_density = density_clusters(profiles, len(clusters.centers_), self.config.seed)
         statistics = self._statistics(train, held_out)
         parts = {
             "title": self.title, "license": self.run.license, "classes": self.data.classes,
             "positive": self.data.positive, "preprocessing": self.config.preprocessing().to_dict(),
-            "clusters": clusters, "temperature": temperature, "threshold": threshold, "input_statistics": statistics,
+            "clusters": clusters, "density_clusters": by_density, "temperature": temperature, "threshold": threshold,
+            "input_statistics": statistics,
         }  # fmt: skip
         progress(0.82, "Measuring")
         facts = self._facts(held_out, tested, temperature, threshold, clusters, choice)
+        facts["clusters"]["by_density"] = _described(by_density)
         facts["stored_weights_change"] = self._stored_change(held_out, temperature)
         progress(0.9, "Drawing the plots")
         attachments = self._plots(facts, held_out, train, clusters, choice)
@@ -237,6 +241,14 @@ def _spread(items: np.ndarray, count: int | None) -> np.ndarray:
     if count is None or len(items) <= count:
         return items
     return items[np.linspace(0, len(items) - 1, count).astype(int)]
+
+
+def _described(clusters: LesionClusters | None) -> list[dict[str, Any]] | None:
+    """Sizes and centers of the clusters by density."""
+    if clusters is None:
+        return None
+    return [{"lesions": int(count), "density": np.round(center, 1).tolist()}
+            for count, center in zip(clusters.counts_, clusters.centers_, strict=True)]  # fmt: skip
 
 
 def _elbow(choice: KChoice | None) -> dict[str, Any] | None:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from LesionAnalysisLib.clusters import KChoice, LesionClusters, choose_k
 from LesionAnalysisLib.config import AnalysisConfig
+from LesionAnalysisLib.density import PERCENTILES, density_profiles
 from LesionAnalysisLib.familiarity import channel_means
 from LesionAnalysisLib.fecnn import FeCNN
 from LesionAnalysisLib.folding import FoldedFeCNN
@@ -37,13 +38,15 @@ class Seen:
     logits: np.ndarray  # (n, C) float32
     means: np.ndarray  # (n, K) channel means of C3
     features: np.ndarray  # (m, K) activations of C5 at the lesions' peaks
+    profiles: np.ndarray  # (m, 5) of their density
     slice: np.ndarray  # (m,) position in ``order`` of each lesion's slice
     boxes: np.ndarray  # (m, 4) r0, c0, r1, c1 as shares of the view
 
     def only(self, chosen: np.ndarray) -> Seen:
         """With the lesions of those slices alone for which ``chosen`` (n,) is True; all slices stay."""
         rows = np.flatnonzero(np.asarray(chosen, bool)[self.slice]) if len(self.slice) else self.slice
-        return replace(self, features=self.features[rows], slice=self.slice[rows], boxes=self.boxes[rows])
+        return replace(self, features=self.features[rows], profiles=self.profiles[rows], slice=self.slice[rows],
+                       boxes=self.boxes[rows])  # fmt: skip
 
 
 def look(network: FeCNN, pictures: Sequence[Prepared], samples: Sequence[Sample], order: np.ndarray,
@@ -61,7 +64,7 @@ def look(network: FeCNN, pictures: Sequence[Prepared], samples: Sequence[Sample]
     size = size or config.phases[-1].size
     folded = FoldedFeCNN(network, dtype).to(device)
     views = Views(pictures, samples, order, size, config, masked=masked)
-    logits, means, features, origin, boxes = [], [], [], [], []
+    logits, means, features, profiles, origin, boxes = [], [], [], [], [], []
     for batch, (shown, _) in enumerate(loader(views, plain_batches(len(order), _BATCH), 0)):
         with torch.inference_mode():
             maps = folded.backbone(shown.to(device).float() / 255.0)
@@ -71,8 +74,10 @@ def look(network: FeCNN, pictures: Sequence[Prepared], samples: Sequence[Sample]
             heat = slice_heat(folded, [m[positives] for m in maps], positive, _ANALYSIS).cpu().numpy()
         first = batch * _BATCH
         for k, i in enumerate(positives.tolist()):
-            regions = _regions(heat[k], pictures[int(order[first + i])], shown[i, 0].numpy(), config)
+            picture, seen = pictures[int(order[first + i])], shown[i, 0].numpy()
+            regions = _regions(heat[k], picture, seen, config)
             if len(regions):
+                profiles.append(density_profiles(seen, regions, picture.scale))
                 features.append(peak_features(maps[2][i].float(), regions).cpu().numpy())
                 origin += [first + i] * len(regions)
                 boxes += _shares(regions)
@@ -84,6 +89,7 @@ def look(network: FeCNN, pictures: Sequence[Prepared], samples: Sequence[Sample]
         np.asarray(order), np.concatenate([np.zeros((0, classes), np.float32), *logits]),
         np.concatenate([np.zeros((0, channels[0]), np.float32), *means]),
         np.concatenate([np.zeros((0, channels[-1]), np.float32), *features]),
+        np.concatenate([np.zeros((0, len(PERCENTILES)), np.float32), *profiles]),
         np.array(origin, int), np.array(boxes, float).reshape(-1, 4),
     )  # fmt: skip
 
@@ -103,6 +109,14 @@ def learn_clusters(features: np.ndarray, count: int | None, seed: int) -> tuple[
         except ValueError:  # fewer different lesions than clusters
             continue
     raise ValueError("There is no lesion to learn clusters from.")
+
+
+def density_clusters(profiles: np.ndarray, count: int, seed: int) -> LesionClusters | None:
+    """``count`` clusters of the lesions' density profiles (m, 5); None of fewer different lesions."""
+    try:
+        return LesionClusters(count, random_state=seed).fit(profiles)
+    except ValueError:
+        return None
 
 
 def _regions(heat: np.ndarray, picture: Prepared, shown: np.ndarray, config: TrainingConfig) -> Regions:

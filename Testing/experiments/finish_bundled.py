@@ -2,10 +2,10 @@
 
     python Testing/experiments/finish_bundled.py TRAINED_DIR OUTPUT_DIR
 
-The clusters are refitted to the lesions of the preset ``enhanced`` in training slices with COVID-19. ``CHANCE`` is the
-log-odds that the upper tenth of 20 to 200 slices of clear lungs (emphysema set and LUNA16, of as many patients) stays
-below in 95 of 100 draws (RUNS.md). ``THRESHOLD`` keeps the false alarms of the emphysema set below a tenth; the best
-balanced accuracy of the validation slices lies at 0.55.
+Clusters, by the network's features and by density, are fitted to the lesions of the preset ``enhanced`` in training
+slices with COVID-19. ``CHANCE`` is the log-odds that the upper tenth of 20 to 200 slices of clear lungs (emphysema set
+and LUNA16, of as many patients) stays below in 95 of 100 draws (RUNS.md). ``THRESHOLD`` keeps the false alarms of the
+emphysema set below a tenth; the best balanced accuracy of the validation slices lies at 0.55.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from bundled_recipe import config
+from bundled_recipe import config, link_data
 
 from LesionAnalysisLib.clusters import LesionClusters  # isort: skip
 from LesionAnalysisLib.devices import choose_precision
 from LesionAnalysisLib.familiarity import input_statistics
 from LesionAnalysisLib.model import ModelBundle
-from LesionAnalysisTrainingLib.dataset import TRAIN, VALIDATION
+from LesionAnalysisTrainingLib.dataset import TRAIN, VALIDATION, PictureStore
 from LesionAnalysisTrainingLib.distributed import Team
-from LesionAnalysisTrainingLib.lesion_space import Seen, learn_clusters, look
-from LesionAnalysisTrainingLib.run import Run, folders_of, open_store, resumed_data, shown_slices_of
+from LesionAnalysisTrainingLib.lesion_space import Seen, density_clusters, learn_clusters, look
+from LesionAnalysisTrainingLib.run import check_data, workers_of
 
 CHANCE, THRESHOLD = 2.0, 0.63
 SLICES = 700  # with COVID-19, evenly spread, whose lesions make the clusters
@@ -38,29 +38,37 @@ def main() -> None:
     parser.add_argument("trained", type=Path)
     parser.add_argument("output", type=Path)
     parser.add_argument("--clusters", type=int, default=2)
-    parser.add_argument("--clusters-of", type=Path, metavar="MODEL_DIR", help="take that model's, learn none")
+    parser.add_argument("--density-only", action="store_true", help="of a finished model learn the clusters by density "
+                        "and keep all else, but for the card's further pages")  # fmt: skip
     args = parser.parse_args()
     bundle = ModelBundle.load(args.trained)
-    slices = Slices(bundle, args.trained)
+    slices = Slices(bundle, args.output.with_name(f"{args.output.name}.data"))
+    seen = slices.look(slices.of(TRAIN, SLICES, slices.positive))
+    parts = {"clusters": bundle.clusters, "input_statistics": bundle.input_statistics, "training": bundle.training}
+    if not args.density_only:
+        facts = {"device": "NVIDIA H100 80GB HBM3, bfloat16", "torch": "2.11.0"}
+        parts = {"clusters": refitted(seen, args.clusters), "input_statistics": typical_inputs(slices),
+                 "training": bundle.training | facts}  # fmt: skip
+    pages = CARD.read_text(encoding="utf-8")
     ModelBundle.save(
         args.output, bundle.network(), title=bundle.title, license=bundle.license, classes=("non-COVID-19", "COVID-19"),
         positive=bundle.positive, preprocessing=bundle.preprocessing, temperature=bundle.temperature,
-        clusters=ModelBundle.load(args.clusters_of).clusters if args.clusters_of else refitted(slices, args.clusters),
-        threshold=THRESHOLD, study={"chance": CHANCE}, input_statistics=typical_inputs(slices),
-        training=bundle.training | {"device": "NVIDIA H100 80GB HBM3, bfloat16", "torch": "2.11.0"},
-        card=bundle.card.rstrip() + "\n\n" + CARD.read_text(encoding="utf-8"), overwrite=True,
+        density_clusters=by_density(seen, len(parts["clusters"].centers_)), threshold=THRESHOLD,
+        study={"chance": CHANCE}, card=bundle.card.split(pages.splitlines()[0])[0].rstrip() + "\n\n" + pages,
+        overwrite=True, **parts,
     )  # fmt: skip
 
 
 class Slices:
-    """The slices of the training, and what the trained network sees in them."""
+    """The slices of the training, gathered anew, and what the trained network sees in them."""
 
-    def __init__(self, bundle: ModelBundle, trained: Path) -> None:
+    def __init__(self, bundle: ModelBundle, work: Path) -> None:
         self.config, self.network, self.team = config(), bundle.network(), Team(torch.device("cpu"))
-        run = Run(folders_of(trained.with_name(f"{trained.name}.data")), trained.absolute(), self.config)
-        data = resumed_data(run, run.work / "run.json")
-        self.positive = data.positive
-        self.samples, self.pictures = shown_slices_of(run, data, open_store(run, data.samples, self.team))
+        found = check_data(link_data(work), self.config)
+        store = PictureStore(found.samples, work / "pictures", self.config.preprocessing(), workers_of(self.config))
+        kept = [i for i, keep in enumerate(store.kept) if keep]
+        self.samples, self.pictures = [found.samples[i] for i in kept], store.only(kept)
+        self.positive = found.positive
 
     def of(self, split: str, count: int, label: int | None = None) -> np.ndarray:
         """Indices of so many slices of a split, evenly spread."""
@@ -74,13 +82,25 @@ class Slices:
                     choose_precision("auto", device), **options)  # fmt: skip
 
 
-def refitted(slices: Slices, count: int) -> LesionClusters:
-    """Clusters of the lesions in training slices with COVID-19."""
-    features = slices.look(slices.of(TRAIN, SLICES, slices.positive)).features  # (m, 2048)
-    clusters, choice, _ = learn_clusters(features, count, 0)
-    print(f"{len(features)} lesions, clusters of {clusters.counts_.tolist()}, elbow at {choice.k}, silhouettes "
+def clusters_of(folder: Path) -> dict[str, LesionClusters | None]:
+    """The clusters of another model."""
+    bundle = ModelBundle.load(folder)
+    return {"clusters": bundle.clusters, "density_clusters": bundle.density_clusters}
+
+
+def refitted(seen: Seen, count: int) -> LesionClusters:
+    """Clusters of the lesions in training slices with COVID-19, by the network's features (m, 2048)."""
+    clusters, choice, _ = learn_clusters(seen.features, count, 0)
+    print(f"{len(seen.features)} lesions, clusters of {clusters.counts_.tolist()}, elbow at {choice.k}, silhouettes "
           f"{np.round(np.array(choice.silhouettes[1:], float), 3).tolist()}, stability "
           f"{np.round(np.array(choice.stability[1:], float), 3).tolist()}")  # fmt: skip
+    return clusters
+
+
+def by_density(seen: Seen, count: int) -> LesionClusters:
+    """Clusters of the same lesions by their density profiles (m, 5)."""
+    clusters = density_clusters(seen.profiles, count, 0)
+    print(f"By density: clusters of {clusters.counts_.tolist()} at {np.round(clusters.centers_, 1).tolist()}")
     return clusters
 
 

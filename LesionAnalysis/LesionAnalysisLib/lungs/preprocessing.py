@@ -7,10 +7,12 @@ from dataclasses import asdict, dataclass, fields
 
 import numpy as np
 from PIL import Image
+from scipy import ndimage
 
 from .pictures import otsu, segment_picture, trim_frame
 
 DARK_ANCHOR, BRIGHT_ANCHOR = 60.0, 190.0  # grey levels to which lung air and soft tissue are brought
+_AIR_PERCENT, _TISSUE_PERCENT = 0.1, 98  # of a picture's pixels are at most as bright as air, as soft tissue
 _MIN_CONTRAST = 8.0  # grey levels between the two; less is not a slice, and is left as it is
 
 
@@ -73,6 +75,7 @@ class LungSlice:
     image: np.ndarray  # (size, size) uint8
     crop: tuple[float, float, float, float]
     found: bool = True  # False: no lungs were found in a single picture, so it shows all of it
+    scale: tuple[float, float] = (0.0, 255.0)  # greys of air and of soft tissue in `image`, beyond 0..255 if need be
 
 
 def anchor_greys(values, lungs=None):
@@ -96,11 +99,20 @@ def anchor_greys(values, lungs=None):
 
 def grey_table(anchors):
     """Look-up table (256,) uint8: linear, the two `anchors` to 60 and 190, clipped. Identity for None."""
-    greys = np.arange(256, dtype=np.float32)
-    if anchors is not None:
-        low, high = anchors
-        greys = DARK_ANCHOR + (greys - low) * ((BRIGHT_ANCHOR - DARK_ANCHOR) / (high - low))
-    return np.clip(np.rint(greys), 0, 255).astype(np.uint8)
+    return np.clip(np.rint(anchored(np.arange(256, dtype=np.float32), anchors)), 0, 255).astype(np.uint8)
+
+
+def anchored(greys, anchors):
+    """`greys` with the two `anchors` brought to 60 and 190, not clipped; as they are for None."""
+    if anchors is None:
+        return greys
+    low, high = anchors
+    return DARK_ANCHOR + (greys - low) * ((BRIGHT_ANCHOR - DARK_ANCHOR) / (high - low))
+
+
+def grey_scale(ends, anchors):
+    """`LungSlice.scale`: the greys `ends` of air and of soft tissue, as they are after `grey_table`."""
+    return tuple(float(grey) for grey in anchored(np.array(ends, dtype=float), anchors))
 
 
 def crop_box(lungs, margin=0.0):
@@ -156,12 +168,18 @@ def cut_picture(picture, lungs, preprocessing, index=0):
         crop = whole
     rows, columns = covered_pixels(crop, picture.shape)
     part, inside = picture[rows, columns], lungs[rows, columns]
-    table = grey_table(anchor_greys(part, inside if found else None) if preprocessing.anchor_greys else None)
-    greys = table[part]
+    anchors = anchor_greys(part, inside if found else None) if preprocessing.anchor_greys else None
+    greys, scale = grey_table(anchors)[part], grey_scale(_ends(part), anchors)
     if preprocessing.mask_pictures and found:
         greys = np.where(inside, greys, np.uint8(0))
     moved = (crop[0] - rows.start, crop[1] - columns.start, crop[2] - rows.start, crop[3] - columns.start)
-    return LungSlice(index, resample(greys, moved, preprocessing.size), crop, found)
+    return LungSlice(index, resample(greys, moved, preprocessing.size), crop, found, scale)
+
+
+def _ends(picture):
+    """Greys of air and of soft tissue in a picture uint8: of windows that begin below air, black is no air."""
+    smooth = ndimage.uniform_filter(picture.astype(np.float32), 3)  # or noise would make the air darker
+    return np.percentile(smooth, _AIR_PERCENT), np.percentile(picture, _TISSUE_PERCENT)
 
 
 def _fills(crop, whole):

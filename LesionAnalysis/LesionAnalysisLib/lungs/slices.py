@@ -15,12 +15,14 @@ from .preprocessing import (
     covered_pixels,
     crop_box,
     cut_picture,
+    grey_scale,
     grey_table,
     resample,
 )
 from .volumes import NO_LUNGS, segment_volume
 
 _ANCHOR_SLICES = 24  # enough of a volume to measure its grey levels
+_AIR_HU, _TISSUE_HU = -1000, 40
 
 
 def segment_lungs(ct: CtVolume) -> np.ndarray:
@@ -74,9 +76,8 @@ def lung_slices(
 
 def _cut_volume(ct, mask, preprocessing, kept, wanted):
     axial = ct.axial()
-    table = grey_table(None)
-    if preprocessing.anchor_greys:
-        table = grey_table(volume_anchors(axial.array, mask, kept, preprocessing))
+    anchors = volume_anchors(axial.array, mask, kept, preprocessing) if preprocessing.anchor_greys else None
+    table, scale = grey_table(anchors), hu_scale(preprocessing.window_hu, anchors)
     for index in wanted:
         crop = crop_box(mask[index], preprocessing.margin)
         rows, columns = covered_pixels(crop, mask.shape[1:])
@@ -85,7 +86,7 @@ def _cut_volume(ct, mask, preprocessing, kept, wanted):
         if preprocessing.mask_lungs:
             greys *= mask[index, rows, columns]
         moved = (crop[0] - rows.start, crop[1] - columns.start, crop[2] - rows.start, crop[3] - columns.start)
-        yield LungSlice(int(index), resample(greys, moved, preprocessing.size), crop)
+        yield LungSlice(int(index), resample(greys, moved, preprocessing.size), crop, scale=scale)
 
 
 def _cut_pictures(ct, mask, preprocessing, wanted):
@@ -111,6 +112,12 @@ def window(hu, window_hu):
     low, high = window_hu
     greys = (np.asarray(hu, dtype=np.float32) - low) * (255.0 / (high - low))
     return np.clip(np.rint(greys, out=greys), 0, 255, out=greys).astype(np.uint8)
+
+
+def hu_scale(window_hu, anchors):
+    """`LungSlice.scale` of a volume: the greys of air (-1000 HU) and of soft tissue (40 HU)."""
+    low, high = window_hu
+    return grey_scale([(hu - low) * (255.0 / (high - low)) for hu in (_AIR_HU, _TISSUE_HU)], anchors)
 
 
 def slab_mean(hu, index, spacing_mm, slab_mm):

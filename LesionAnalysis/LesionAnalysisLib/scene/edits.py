@@ -20,7 +20,7 @@ Color = tuple[float, float, float]  # red, green, blue, 0..1
 class ClusterEdits:
     """The user's names and colors of clusters; numbers that are missing have those of the analysis."""
 
-    model: str  # id of the model whose clusters these are
+    model: str  # id of the model whose clusters these are, and how they were made if not of its features
     originals: Mapping[int, str]  # the names that the analysis gave
     names: Mapping[int, str] = field(default_factory=dict)
     colors: Mapping[int, Color] = field(default_factory=dict)
@@ -28,7 +28,8 @@ class ClusterEdits:
     @classmethod
     def none(cls, analysis: Analysis) -> ClusterEdits:
         """Nothing is changed."""
-        return cls(str(analysis.model.get("id")), dict(analysis.cluster_names))
+        by_density = analysis.config.get("cluster_by") == "density"
+        return cls(str(analysis.model.get("id")) + " by density" * by_density, dict(analysis.cluster_names))
 
     def color(self, number: int) -> Color:
         """The user's color of a cluster, or its own."""
@@ -52,7 +53,7 @@ class ClusterEdits:
         return replace(analysis, cluster_names=names, lesions=lesions, summary=summary)
 
     def carried_to(self, analysis: Analysis) -> ClusterEdits:
-        """The edits on a new analysis of the same CT: those of another model's clusters mean nothing there."""
+        """The edits on a new analysis of the same CT: those of other clusters mean nothing there."""
         fresh = ClusterEdits.none(analysis)
         if fresh.model != self.model:
             return fresh

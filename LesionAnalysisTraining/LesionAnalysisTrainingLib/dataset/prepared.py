@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from LesionAnalysisLib.lungs import Preprocessing, anchor_greys, kept_slices, segment_lungs, segment_picture
 from LesionAnalysisLib.lungs.preprocessing import covered_pixels as covered
-from LesionAnalysisLib.lungs.preprocessing import crop_box, cut_picture, grey_table
-from LesionAnalysisLib.lungs.slices import slab_mean, volume_anchors, window
+from LesionAnalysisLib.lungs.preprocessing import crop_box, cut_picture, grey_scale, grey_table
+from LesionAnalysisLib.lungs.slices import hu_scale, slab_mean, volume_anchors, window
 from LesionAnalysisLib.volume import CtVolume, read_ct
 
 from .files import axial_slice
@@ -29,6 +29,7 @@ class Prepared:
     box: Box  # around the lungs, without margin, as LungSlice.crop
     found: bool  # False: no lungs were found in a picture, so box and lungs are all of it
     calibrated: bool = False  # of a volume in HU
+    scale: tuple[float, float] = (0.0, 255.0)  # greys of air and of soft tissue, as LungSlice.scale
 
 
 def prepare_file(
@@ -64,7 +65,8 @@ def _of_picture(picture: np.ndarray, preprocessing: Preprocessing) -> Prepared |
     box = crop_box(lungs) if tight else cut.crop
     kept = covered(_grown(box, preprocessing) if tight else box, picture.shape)
     inside = lungs[kept] if cut.found else np.ones_like(lungs[kept])
-    return Prepared(grey_table(anchors)[picture[kept]], inside, _moved(box, kept), cut.found)
+    return Prepared(grey_table(anchors)[picture[kept]], inside, _moved(box, kept), cut.found,
+                    scale=grey_scale(cut.scale, anchors))  # fmt: skip
 
 
 def _of_volume(ct: CtVolume, indices: list[int], preprocessing: Preprocessing) -> list[Prepared | None]:
@@ -74,14 +76,14 @@ def _of_volume(ct: CtVolume, indices: list[int], preprocessing: Preprocessing) -
         return [None] * len(indices)
     axial, kept = ct.axial(), kept_slices(ct, mask, preprocessing)
     anchors = volume_anchors(axial.array, mask, kept, preprocessing) if preprocessing.anchor_greys else None
-    table, judged = grey_table(anchors), set(kept.tolist())
+    table, scale, judged = grey_table(anchors), hu_scale(preprocessing.window_hu, anchors), set(kept.tolist())
 
     def cut(index: int) -> Prepared:
         box = crop_box(mask[index])
         rows, columns = part = covered(_grown(box, preprocessing), mask.shape[1:])
         hu = slab_mean(axial.array[:, rows, columns], index, axial.spacing[2], preprocessing.slab_mm)
         greys = table[window(hu, preprocessing.window_hu)]
-        return Prepared(greys, mask[index][part].copy(), _moved(box, part), True, True)
+        return Prepared(greys, mask[index][part].copy(), _moved(box, part), True, True, scale)
 
     return [cut(index) if index in judged else None for index in indices]
 

@@ -24,7 +24,7 @@ from .prepared import Prepared, prepare_file
 from .samples import Sample
 from .work import Progress, in_order
 
-_VERSION = 1  # to be raised when slices are prepared in another way
+_VERSION = 2  # to be raised when slices are prepared in another way
 _UNSEEN = {"size", "mask_lungs"}  # settings that a prepared slice does not depend on
 _ABANDONED_S = 24 * 3600.0  # unfinished files of other machines are left alone for so long
 
@@ -73,9 +73,9 @@ class PictureStore:
             raise ValueError(f"Slice {i} was left out: it cannot be read or shows no lungs.")
         if self._data is None:
             self._data = np.memmap(self._pixels, np.uint8, mode="r")
-        offset, rows, columns, box, found, calibrated = entry
+        offset, rows, columns, box, found, calibrated, scale = entry
         both = np.array(self._data[offset : offset + rows * columns]).reshape(rows, columns)
-        return Prepared(both & 0xFE, (both & 1).astype(bool), tuple(box), found, calibrated)
+        return Prepared(both & 0xFE, (both & 1).astype(bool), tuple(box), found, calibrated, tuple(scale))
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_data": None}  # another process opens the file itself
@@ -132,7 +132,7 @@ def _prepare(item: tuple[str, list[int | None]], preprocessing: Preprocessing) -
 def _pack(one: Prepared) -> tuple[np.ndarray, tuple]:
     """The lungs travel in the lowest bit of the grey level: half the room, nothing visible lost."""
     both = np.ascontiguousarray((one.greys & 0xFE) | one.lungs, dtype=np.uint8)
-    return both, (list(map(float, one.box)), one.found, one.calibrated)
+    return both, (list(map(float, one.box)), one.found, one.calibrated, list(one.scale))
 
 
 def _key(samples: Sequence[Sample], preprocessing: Preprocessing) -> str:

@@ -84,7 +84,7 @@ def evaluate_identification(images: str | os.PathLike, masks: str | os.PathLike,
             continue
         regions = mapper.found(look, mapper.shown)
         _, labels, kept = mapper.place(look, regions)
-        features = mapper.features(look, regions) if len(regions) else np.zeros((0, 0))
+        features = mapper.features(look, regions)
         rows = range(len(lesions.shares), len(lesions.shares) + len(kept))
         for region in kept:
             lesions.features.append(features[region.number - 1])
@@ -97,7 +97,7 @@ def evaluate_identification(images: str | os.PathLike, masks: str | os.PathLike,
     count = len(bundle.clusters.centers_) if clusters is None else clusters
     names = THREE_TYPES if (types or (3 if count == 3 else 2)) == 3 else TWO_TYPES
     _check_lesions(lesions, len(names))
-    fitted, own = _clusters(bundle, clusters, np.array(lesions.features), seed)
+    fitted, own = _clusters(mapper.analyzer.clusters, clusters, np.array(lesions.features), seed)
     notes.append("The clusters are the model's own." if own else
                  f"The model has {len(bundle.clusters.centers_)} clusters: these {len(fitted.centers_)} were fitted "
                  "anew to the lesions found here, without their types.")  # fmt: skip
@@ -128,10 +128,11 @@ def _consolidation(region: np.ndarray, mask: np.ndarray) -> float:
     return float(np.count_nonzero(inside == CONSOLIDATION) / drawn) if drawn >= SMALLEST else float("nan")
 
 
-def _clusters(bundle: ModelBundle, count: int | None, features: np.ndarray, seed: int) -> tuple[LesionClusters, bool]:
+def _clusters(models: LesionClusters, count: int | None, features: np.ndarray,
+              seed: int) -> tuple[LesionClusters, bool]:  # fmt: skip
     """The clusters, and whether they are the model's own."""
-    if count is None or count == len(bundle.clusters.centers_):
-        return bundle.clusters, True
+    if count is None or count == len(models.centers_):
+        return models, True
     return LesionClusters(count, random_state=seed).fit(features), False
 
 
@@ -153,13 +154,16 @@ def _report(lesions: Lesions, clusters: LesionClusters, names: tuple[str, ...], 
     figures = type_figures(confusion)
     balanced = Ranged.of(balanced_accuracy(types, result.given, groups, rounds, seed))
     images, masks = folders
+    by = "density" if mapper.analyzer.by_density else "features"
     report = Report(
         "identification", "Identification of lesions",
         [("pictures", os.path.basename(os.path.abspath(images))), ("masks", os.path.basename(os.path.abspath(masks))),
          ("slices with lesions found", str(len(set(lesions.slices)))), ("clusters", str(count)),
+         ("clustered by", "density" if by == "density" else "the network's features"),
          ("types", ", ".join(names)), ("preset", mapper.config.preset), *model_rows(mapper.bundle)],
         notes=notes,
-        metrics={"confusion": confusion.tolist(), "balanced_accuracy": balanced.to_dict(), "types": list(names)},
+        metrics={"confusion": confusion.tolist(), "balanced_accuracy": balanced.to_dict(), "types": list(names),
+                 "clustered_by": by},
     )  # fmt: skip
     over_all = Table(
         "identification", "Lesion clusters against lesion types",

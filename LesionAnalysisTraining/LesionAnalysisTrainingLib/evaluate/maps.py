@@ -20,7 +20,6 @@ from LesionAnalysisLib.lesions import (
     box_to_axial,
     cell_to_axial,
     normalize_heat,
-    peak_features,
     place_heat,
     split_regions,
 )
@@ -173,8 +172,8 @@ class Mapper:
         return _at_512(kept, look.crop, regions.labels.shape, labels > 0)
 
     def features(self, look: Look, regions: Regions) -> np.ndarray:
-        """(n, K) activations of C5 at the regions' peaks."""
-        return peak_features(look.maps[2][0].float(), regions).cpu().numpy()
+        """(n, F) of the regions, by which the analysis clusters them."""
+        return self.analyzer.lesion_features(look.piece, regions, look.maps[2][0])
 
 
 def cam_weights(network: nn.Module, positive: int) -> torch.Tensor | None:

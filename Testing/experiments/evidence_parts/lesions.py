@@ -298,8 +298,9 @@ def identified_words(k: int, preset: str, metrics: Metrics) -> str:
         if balanced["high"] is None or balanced["high"] >= chance
         else "below chance"
     )
-    return (f"K = {k}, preset `{preset}`: balanced accuracy {ranged(balanced, 2)}, {level} ({number(chance, 2)}). "
-            f"{cluster_reasons(metrics)}")  # fmt: skip
+    by = "by density" if metrics.get("clustered_by") == "density" else "by the network's features"
+    return (f"K = {k}, preset `{preset}`, clusters {by}: balanced accuracy {ranged(balanced, 2)}, {level} "
+            f"({number(chance, 2)}). {cluster_reasons(metrics)}")  # fmt: skip
 
 
 def cluster_reasons(metrics: Metrics) -> str:
