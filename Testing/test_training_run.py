@@ -181,6 +181,7 @@ def test_a_folder_that_is_no_model_is_never_replaced(small, tmp_path):
 
 def test_missing_start_weights_are_said_before_data_are_read(small, tmp_path):
     config = TrainingConfig(imagenet=str(tmp_path / "no.pth"))
+    assert config.to_publish() == {**config.to_dict(), "imagenet": "no.pth"}  # places stay on this machine
     with pytest.raises(FileNotFoundError, match="start weights"):
         train(small, tmp_path / "m", config, log=lambda _: None)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import PureWindowsPath
 from typing import Any
 
 from LesionAnalysisLib.lungs import Preprocessing
@@ -182,6 +183,10 @@ class TrainingConfig:
     def to_dict(self) -> dict[str, Any]:
         """Settings as plain values for JSON."""
         return {**asdict(self), "window_hu": list(self.window_hu), "phases": [asdict(p) for p in self.phases]}
+
+    def to_publish(self) -> dict[str, Any]:
+        """``to_dict`` for what is passed on: of the start weights' place only the file's name."""
+        return self.to_dict() | {"imagenet": self.imagenet and PureWindowsPath(self.imagenet).name}  # knows / and \\
 
     @classmethod
     def from_dict(cls, settings: Mapping[str, Any]) -> TrainingConfig:

@@ -174,7 +174,7 @@ class Finisher:
             "title": self.title, "license": self.run.license, "version": __version__, "torch": torch.__version__,
             "device": f"{self.trainer.device}, {str(self.trainer.dtype).removeprefix('torch.')}",
             "processes": self.trainer.team.size, "classes": list(self.data.classes),
-            "disease": self.data.classes[self.data.positive], "config": self.config.to_dict(),
+            "disease": self.data.classes[self.data.positive], "config": self.config.to_publish(),
             "start_weights": self.data.imagenet.name if self.data.imagenet else None,
             "data": {name: self.data.report[name] for name in ("counts", "table", "warnings")},
             "slices": {split: int(len(self._indices(split))) for split in (TRAIN, VALIDATION, TEST)},

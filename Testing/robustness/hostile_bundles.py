@@ -82,6 +82,7 @@ def good_bundle(folder: Path, **changes) -> Path:
         "title": "A good model", "license": "none", "classes": ("normal", "COVID-19"), "card": "# A good model\n",
         "preprocessing": Preprocessing(size=64).to_dict(), "clusters": LesionClusters(2).fit(features),
         "study": {"scale": 0.9, "offset": 0.1, "chance": 0.2}, "input_statistics": statistics,
+        "density_clusters": LesionClusters(2).fit(np.arange(50.0).reshape(10, 5)),
     }  # fmt: skip
     ModelBundle.save(folder, network, **{**settings, **changes})
     return folder
@@ -261,6 +262,10 @@ def _with(**changes):
     return lambda stored: {**stored, **changes}
 
 
+def _without(name: str):
+    return lambda stored: {other: array for other, array in stored.items() if other != name}
+
+
 _FIRST = "backbone_maps.conv1.weight"
 _LARGE = np.zeros((1, 300_000), np.int8)
 _BOMB = header("'|i1'", "(4294967296,)", b"\0" * 2**24)
@@ -319,6 +324,9 @@ REFUSED = {
     "clusters of no feature": arrays("clusters.npz", _with(centers=np.zeros((2, 0)))),
     "clusters of other features": arrays("clusters.npz", _with(centers=np.zeros((2, 7)))),
     "NaN for a cluster": arrays("clusters.npz", _with(centers=np.full((2, WIDTH), np.nan))),
+    "NaN for a cluster by density": arrays("clusters.npz", _with(density_centers=np.full((2, 5), np.nan))),
+    "three clusters by density": arrays("clusters.npz", _with(density_centers=np.ones((3, 5)))),
+    "clusters by density without centers": arrays("clusters.npz", _without("density_centers")),
     "clusters at 10^300": arrays("clusters.npz", _with(centers=np.full((2, WIDTH), 1e300))),
     "an infinite number of starts": arrays("clusters.npz", _with(n_init=np.array(np.inf))),
     "names of other clusters": config("cluster_names", {"1": "one", "2": "two", "3": "three"}),

@@ -116,7 +116,7 @@ def _metrics(compared: Compared, rows: Sequence[dict[str, Any]]) -> dict[str, An
     return {
         "classes": list(compared.classes), "disease": compared.classes[compared.positive], "split": compared.split,
         "slices": compared.counts, "quick": compared.quick, "budget": budget(compared.config),
-        "config": compared.config.to_dict(), "systems": systems, "failed": compared.failed,
+        "config": compared.config.to_publish(), "systems": systems, "failed": compared.failed,
         "data": {name: compared.report.get(name) for name in ("counts", "table", "warnings")},
     }  # fmt: skip
 
