@@ -491,7 +491,8 @@ def test_a_poor_or_broken_stream_does_no_harm():
 
 def test_times_and_errors_in_words(tmp_path):
     assert [duration(one) for one in (8, 99, 120, 7800)] == ["8 s", "99 s", "2 min", "2 h 10 min"]
-    assert sentence(OSError(28, "No space left on device", "x")) == "No space left on device: x."
+    assert sentence(OSError(13, "Permission denied", "x")) == "Permission denied: x."
+    assert sentence(OSError(28, "No space left on device", "x")).startswith("The disk is full: free some space")
     assert sentence(ValueError("Two\n lines.")) == "Two lines."
     assert "--debug" in sentence(KeyError("x")) and "--debug" in sentence(ValueError())
 

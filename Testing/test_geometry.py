@@ -7,7 +7,7 @@ import pytest
 from LesionAnalysisLib import AnalysisConfig, LesionAnalyzer, ModelBundle, make_phantom
 from LesionAnalysisLib.phantom import orientations
 
-SHAPE, SPACING = (36, 224, 224), (1.6, 1.6, 8.0)
+SHAPE, SPACING = (24, 224, 224), (1.6, 1.6, 12.0)
 RESAMPLED = ("oblique", "anisotropic")  # other planes through the patient: not the same pictures
 
 

@@ -186,7 +186,7 @@ class TrainingConfig:
 
     def to_publish(self) -> dict[str, Any]:
         """``to_dict`` for what is passed on: of the start weights' place only the file's name."""
-        return self.to_dict() | {"imagenet": self.imagenet and PureWindowsPath(self.imagenet).name}  # knows / and \\
+        return self.to_dict() | {"imagenet": self.imagenet and PureWindowsPath(self.imagenet).name}
 
     @classmethod
     def from_dict(cls, settings: Mapping[str, Any]) -> TrainingConfig:

@@ -16,7 +16,7 @@ GROWTH = 1.05  # of the memory, from the first to the last cases
 @pytest.fixture(scope="module")
 def batch(tmp_path_factory, full):
     """Where it ran, how many cases, and what was measured."""
-    folder, count, broken = tmp_path_factory.mktemp("batch"), *((500, 20) if full else (18, 3))
+    folder, count, broken = tmp_path_factory.mktemp("batch"), *((500, 20) if full else (12, 2))
     return folder, count, measure(folder, count, broken)
 
 

@@ -362,11 +362,13 @@ def test_a_model_comes_back_from_its_folder(title, license, classes, temperature
                                             training):  # fmt: skip
     features = np.random.default_rng(count).normal(0, 1, (12, WIDTH))
     clusters = LesionClusters(count).fit(features)
+    by_density = None if count == 4 else LesionClusters(count).fit(features[:, :5])
     card = card.replace("\r", "\n")
     with known_backbone(), tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model"
         good_bundle(path, title=title, license=license, classes=tuple(classes), temperature=temperature,
-                    threshold=threshold, study=study, card=card, clusters=clusters, training=training)  # fmt: skip
+                    threshold=threshold, study=study, card=card, clusters=clusters, training=training,
+                    density_clusters=by_density)  # fmt: skip
         bundle = ModelBundle.load(path)
         first, again = bundle.network().state_dict(), ModelBundle.load(path).network().state_dict()
     assert (bundle.title, bundle.license, bundle.classes, bundle.card) == (title, license, tuple(classes), card)
@@ -374,6 +376,8 @@ def test_a_model_comes_back_from_its_folder(title, license, classes, temperature
     assert bundle.training == training
     assert np.array_equal(bundle.clusters.centers_, clusters.centers_)
     assert np.array_equal(bundle.clusters.predict(features), clusters.predict(features))
+    assert (bundle.density_clusters is None) == (by_density is None)
+    assert by_density is None or np.array_equal(bundle.density_clusters.centers_, by_density.centers_)
     assert all(torch.equal(first[name], again[name]) for name in first)
 
 
