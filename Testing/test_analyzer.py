@@ -240,7 +240,7 @@ def test_the_default_clusters_lesions_by_density_where_the_model_can(tmp_path, p
     dense = 1 + model.density_clusters.centers_.sum(1).argmax()
     assert all(densities.values()) and np.mean(densities[dense]) > np.mean(densities[3 - dense]) + 200
     paper = LesionAnalyzer(model, dataclasses.replace(AnalysisConfig.paper(), device="cpu"))
-    assert paper.clusters is model.clusters and not paper.by_density
+    assert paper.clusters is model.clusters and paper.cluster_by == "features"
     with pytest.raises(ValueError, match=r"by 'size': choose one of density, features\."):
         AnalysisConfig(cluster_by="size")
 

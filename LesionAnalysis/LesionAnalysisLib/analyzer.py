@@ -57,8 +57,8 @@ class LesionAnalyzer:
         )
         self.temperature = bundle.temperature if self.config.calibrated else 1.0
         self.threshold = bundle.threshold if self.config.threshold is None else self.config.threshold
-        self.by_density = self.config.cluster_by == "density" and bundle.density_clusters is not None
-        self.clusters = bundle.density_clusters if self.by_density else bundle.clusters
+        self.cluster_by = "features" if bundle.density_clusters is None else self.config.cluster_by
+        self.clusters = bundle.density_clusters if self.cluster_by == "density" else bundle.clusters
 
     def lesion_features(self, piece: LungSlice, regions: Regions, activations: torch.Tensor) -> np.ndarray:
         """(n, F) float32 of one slice's lesions, by which ``clusters`` tells them apart.
@@ -67,10 +67,9 @@ class LesionAnalyzer:
             piece: the slice as the network saw it.
             activations: its C5 (K, h, w).
         """
-        if self.by_density:
+        if self.cluster_by == "density":
             return density_profiles(piece.image, regions, piece.scale)
-        features = peak_features(activations, regions) if len(regions) else activations.new_zeros((0, len(activations)))
-        return features.float().cpu().numpy()
+        return peak_features(activations, regions).float().cpu().numpy()
 
     def analyze(
         self, ct: CtVolume, progress: Progress | None = None, lung_mask: np.ndarray | None = None
@@ -207,7 +206,7 @@ class _Run:
             },
             config={
                 **self.config.to_dict(), "preprocessing": self.preprocessing.to_dict(), "threshold": self.threshold,
-                "cluster_by": "density" if self.analyzer.by_density else "features",
+                "cluster_by": self.analyzer.cluster_by,
             },
             device=self.runner.description,
             timing_s=self.timing,

@@ -57,9 +57,9 @@ class Finisher:
         threshold = choose_threshold(probability, self._is_disease(held_out), weights)
         least_odds = temperature * float(logit(threshold))  # lesions of slices that an analysis will call positive
         train = self._training_views(least_odds, _step(progress, 0.4, 0.8, "Looking at the training slices"))
-        clusters, choice = self._clusters(train)
-        profiles = train.only(self._is_disease(train)).profiles
-        by_density = density_clusters(profiles, len(clusters.centers_), self.config.seed)
+        sick = train.only(self._is_disease(train))
+        clusters, choice = self._clusters(sick.features)
+        by_density = density_clusters(sick.profiles, len(clusters.centers_), self.config.seed)
         statistics = self._statistics(train, held_out)
         parts = {
             "title": self.title, "license": self.run.license, "classes": self.data.classes,
@@ -68,11 +68,10 @@ class Finisher:
             "input_statistics": statistics,
         }  # fmt: skip
         progress(0.82, "Measuring")
-        facts = self._facts(held_out, tested, temperature, threshold, clusters, choice)
-        facts["clusters"]["by_density"] = _described(by_density)
+        facts = self._facts(held_out, tested, temperature, threshold, (clusters, by_density), choice)
         facts["stored_weights_change"] = self._stored_change(held_out, temperature)
         progress(0.9, "Drawing the plots")
-        attachments = self._plots(facts, held_out, train, clusters, choice)
+        attachments = self._plots(facts, held_out, sick, clusters, choice)
         facts["plots"] = sorted(attachments)
         facts["warnings"], facts["finish_s"] = self.warnings, round(time.monotonic() - began, 1)
         attachments["metrics.json"] = json_bytes(facts)
@@ -124,8 +123,7 @@ class Finisher:
 
     # -- what is learned ---------------------------------------------------------------------------
 
-    def _clusters(self, train: Seen) -> tuple[LesionClusters, KChoice | None]:
-        features = train.only(self._is_disease(train)).features
+    def _clusters(self, features: np.ndarray) -> tuple[LesionClusters, KChoice | None]:
         if len(features) == 0:
             self._note("The network maps no lesion in the training slices of the disease: it has learned too little, "
                        "and its single lesion cluster means nothing.")  # fmt: skip
@@ -158,7 +156,8 @@ class Finisher:
         others = " or ".join(name for i, name in enumerate(self.data.classes) if i != self.data.positive)
         return self.run.title or f"FeCNN {self.config.backbone}, {disease} against {others}"
 
-    def _facts(self, held_out: Seen, tested: Seen, temperature: float, threshold: float, clusters: LesionClusters,
+    def _facts(self, held_out: Seen, tested: Seen, temperature: float, threshold: float,
+               learned: tuple[LesionClusters, LesionClusters | None],
                choice: KChoice | None) -> dict[str, Any]:  # fmt: skip
         """Everything measured, as plain values: ``metrics.json``, from which the card is written."""
         def figures(seen: Seen) -> dict[str, Any] | None:
@@ -168,6 +167,7 @@ class Finisher:
                                      self.patients[seen.order], self.sources[seen.order], self.data.positive,
                                      threshold)  # fmt: skip
 
+        clusters, by_density = learned
         truth, raw = self._is_disease(held_out), self._probability(held_out, 1.0)
         calibrated = self._probability(held_out, temperature)
         return {
@@ -185,15 +185,15 @@ class Finisher:
                                   "after": reliability(truth, calibrated).error},
             "validation": figures(held_out), "test": figures(tested),
             "clusters": {"count": len(clusters.centers_), "given": self.config.clusters is not None,
-                         "lesions": clusters.counts_.tolist(), "elbow": _elbow(choice)},
+                         "lesions": clusters.counts_.tolist(), "elbow": _elbow(choice),
+                         "by_density": _described(by_density)},
         }  # fmt: skip
 
-    def _plots(self, facts: dict[str, Any], held_out: Seen, train: Seen, clusters: LesionClusters,
+    def _plots(self, facts: dict[str, Any], held_out: Seen, sick: Seen, clusters: LesionClusters,
                choice: KChoice | None) -> dict[str, bytes]:  # fmt: skip
         if not plots.available():
             self._note("The plots are left out, because the Python package matplotlib is not installed.")
             return {}
-        sick = train.only(self._is_disease(train))
         evidence = Evidence(
             history=self.trainer.history, chosen_epoch=self._chosen_epoch, classes=self.data.classes,
             positive=self.data.positive, patients=self.patients[held_out.order],

@@ -109,15 +109,19 @@ def _pictures(ct):
 
 def window(hu, window_hu):
     """`hu` (any shape) as grey levels uint8: the window's ends become 0 and 255."""
-    low, high = window_hu
-    greys = (np.asarray(hu, dtype=np.float32) - low) * (255.0 / (high - low))
+    greys = _windowed(np.asarray(hu, dtype=np.float32), window_hu)
     return np.clip(np.rint(greys, out=greys), 0, 255, out=greys).astype(np.uint8)
 
 
 def hu_scale(window_hu, anchors):
     """`LungSlice.scale` of a volume: the greys of air (-1000 HU) and of soft tissue (40 HU)."""
+    return grey_scale(_windowed(np.array([_AIR_HU, _TISSUE_HU], dtype=float), window_hu), anchors)
+
+
+def _windowed(hu, window_hu):
+    """`window` before it rounds and clips."""
     low, high = window_hu
-    return grey_scale([(hu - low) * (255.0 / (high - low)) for hu in (_AIR_HU, _TISSUE_HU)], anchors)
+    return (hu - low) * (255.0 / (high - low))
 
 
 def slab_mean(hu, index, spacing_mm, slab_mm):

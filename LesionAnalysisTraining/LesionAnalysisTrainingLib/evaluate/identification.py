@@ -94,12 +94,13 @@ def evaluate_identification(images: str | os.PathLike, masks: str | os.PathLike,
         if pair.name in drawn and kept:
             examples[pair.name] = rows, Example(pair.name, picture, look.shown, mask, look.probability,
                                                 {"lam": marked(mapper, look, mapper.shown)})  # fmt: skip
-    count = len(bundle.clusters.centers_) if clusters is None else clusters
+    models = mapper.analyzer.clusters
+    count = len(models.centers_) if clusters is None else clusters
     names = THREE_TYPES if (types or (3 if count == 3 else 2)) == 3 else TWO_TYPES
     _check_lesions(lesions, len(names))
-    fitted, own = _clusters(mapper.analyzer.clusters, clusters, np.array(lesions.features), seed)
+    fitted, own = _clusters(models, count, np.array(lesions.features), seed)
     notes.append("The clusters are the model's own." if own else
-                 f"The model has {len(bundle.clusters.centers_)} clusters: these {len(fitted.centers_)} were fitted "
+                 f"The model has {len(models.centers_)} clusters: these {len(fitted.centers_)} were fitted "
                  "anew to the lesions found here, without their types.")  # fmt: skip
     shown = [_with_clusters(one, rows, fitted, lesions) for rows, one in examples.values()]
     return _report(lesions, fitted, names, shown, mapper, notes, (rounds, seed), (images, masks))
@@ -128,10 +129,9 @@ def _consolidation(region: np.ndarray, mask: np.ndarray) -> float:
     return float(np.count_nonzero(inside == CONSOLIDATION) / drawn) if drawn >= SMALLEST else float("nan")
 
 
-def _clusters(models: LesionClusters, count: int | None, features: np.ndarray,
-              seed: int) -> tuple[LesionClusters, bool]:  # fmt: skip
+def _clusters(models: LesionClusters, count: int, features: np.ndarray, seed: int) -> tuple[LesionClusters, bool]:
     """The clusters, and whether they are the model's own."""
-    if count is None or count == len(models.centers_):
+    if count == len(models.centers_):
         return models, True
     return LesionClusters(count, random_state=seed).fit(features), False
 
@@ -154,7 +154,7 @@ def _report(lesions: Lesions, clusters: LesionClusters, names: tuple[str, ...], 
     figures = type_figures(confusion)
     balanced = Ranged.of(balanced_accuracy(types, result.given, groups, rounds, seed))
     images, masks = folders
-    by = "density" if mapper.analyzer.by_density else "features"
+    by = mapper.analyzer.cluster_by
     report = Report(
         "identification", "Identification of lesions",
         [("pictures", os.path.basename(os.path.abspath(images))), ("masks", os.path.basename(os.path.abspath(masks))),
