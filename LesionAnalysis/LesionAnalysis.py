@@ -6,8 +6,8 @@ from typing import Annotated, Union
 
 import slicer
 import vtk
-from LesionAnalysisGui.devices import DEVICES
-from LesionAnalysisGui.display import COLOR_SCALES
+from LesionAnalysisGui.device_choice import DEVICES
+from LesionAnalysisGui.display_controls import COLOR_SCALES
 from slicer import vtkMRMLLabelMapVolumeNode, vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
 from slicer.i18n import tr as _
 from slicer.i18n import translate
@@ -154,8 +154,8 @@ class LesionAnalysisWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Called when the user opens the module for the first time."""
         ScriptedLoadableModuleWidget.setup(self)
         from LesionAnalysisGui.observing import Observation
-        from LesionAnalysisGui.results import ResultsView
-        from LesionAnalysisGui.running import RunControl
+        from LesionAnalysisGui.results_view import ResultsView
+        from LesionAnalysisGui.run_control import RunControl
 
         uiWidget = slicer.util.loadUI(self.resourcePath("UI/LesionAnalysis.ui"))
         self.layout.addWidget(uiWidget)
@@ -276,7 +276,7 @@ class LesionAnalysisWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def onAdvancedCollapsed(self, collapsed):
         """The devices are looked for when somebody looks at them: torch takes seconds to load."""
         if not collapsed:
-            from LesionAnalysisGui.devices import availableDevices, offerDevices
+            from LesionAnalysisGui.device_choice import availableDevices, offerDevices
 
             with slicer.util.tryWithErrorDisplay(_("The devices could not be listed."), waitCursor=True):
                 offerDevices(self.ui.deviceCombo, availableDevices())
@@ -390,7 +390,7 @@ class LesionAnalysisLogic(ScriptedLoadableModuleLogic):
 
     def describeModel(self, modelFolder=""):
         """Id, title and license of a model, without loading it."""
-        from LesionAnalysisLib.model_folder import describe_model
+        from LesionAnalysisLib.model.folder import describe_model
 
         return describe_model(modelFolder or None)
 
@@ -488,7 +488,7 @@ class LesionAnalysisLogic(ScriptedLoadableModuleLogic):
     def exportLam(self, volumeNode, path):
         """Write the lesion activation map (percent, on the CT's grid). Returns its path in a tuple."""
         from LesionAnalysisLib import scene
-        from LesionAnalysisLib.report import write_volume
+        from LesionAnalysisLib.volume.writing import write_volume
 
         analysis = scene.read_analysis(self.results(volumeNode))
         write_volume(analysis.lam, analysis.ct.ijk_to_ras, path)

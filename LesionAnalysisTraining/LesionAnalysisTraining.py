@@ -45,7 +45,7 @@ def main(argv):
         return 0
     find_libraries()
     try:
-        from LesionAnalysisTrainingLib.cli import train_main
+        from LesionAnalysisTrainingLib.train_command import train_main
 
         return train_main(argv, panel_labels())
     except ImportError as error:  # of torch, too, which the library imports late

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from LesionAnalysisLib.clusters import LesionClusters
-from LesionAnalysisLib.fecnn import FeCNN
+from LesionAnalysisLib.lesions.clusters import LesionClusters
 from LesionAnalysisLib.lungs import Preprocessing
-from LesionAnalysisLib.model import ModelBundle
+from LesionAnalysisLib.model.bundle import ModelBundle
+from LesionAnalysisLib.network.fecnn import FeCNN
 
 
 def small_bundle(folder, classes=2, bias=4.0, **changes):

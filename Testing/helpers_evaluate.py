@@ -4,11 +4,11 @@ import csv
 
 import numpy as np
 import torch
-from helpers_training import chest_picture, save
-from LesionAnalysisLib.clusters import LesionClusters
-from LesionAnalysisLib.fecnn import FeCNN
+from helpers_training import chest_image, save
+from LesionAnalysisLib.lesions.clusters import LesionClusters
 from LesionAnalysisLib.lungs import Preprocessing
-from LesionAnalysisLib.model import ModelBundle
+from LesionAnalysisLib.model.bundle import ModelBundle
+from LesionAnalysisLib.network.fecnn import FeCNN
 
 
 def tiny_model(folder, classes=("NonCOVID", "COVID"), seed=0):
@@ -27,16 +27,16 @@ def labeled_folder(root):
     rng, rows = np.random.default_rng(0), [("file", "label", "patient", "split")]
     for sick, name in enumerate(("NonCOVID", "COVID")):
         for i in range(3):
-            save(root / f"{name}{i}.png", chest_picture(rng, bool(sick)))
+            save(root / f"{name}{i}.png", chest_image(rng, bool(sick)))
             rows.append((f"{name}{i}.png", name, f"{name}{i}", "test" if i else "train"))
     with open(root / "manifest.csv", "w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows(rows)
     return root
 
 
-def ground_glass_picture(rng, size=96):
+def ground_glass_image(rng, size=96):
     """A slice (size, size) uint8 with a patch of ground glass in each lung, dark enough to count as lung."""
-    picture = chest_picture(rng, False, size)
+    picture = chest_image(rng, False, size)
     y, x = np.mgrid[:size, :size] / size - 0.5
     patches = ((np.abs(x) - 0.2) / 0.08) ** 2 + ((y - 0.05) / 0.15) ** 2 < 1
     picture[patches] = np.clip(rng.normal(95, 5, np.count_nonzero(patches)), 0, 255).astype(np.uint8)
@@ -50,7 +50,7 @@ def drawn_folder(root):
         mask = np.zeros((96, 96), np.uint8)
         if i < 4:
             mask[20:76, 54:80] = mask[20:76, 16:42] = 1 + i % 2
-        save(root / "images" / f"s{i}.png", ground_glass_picture(rng) if i < 4 else chest_picture(rng, False))
+        save(root / "images" / f"s{i}.png", ground_glass_image(rng) if i < 4 else chest_image(rng, False))
         save(root / "masks" / f"s{i}.png", mask)
     lines = ["slice,patient", *(f"s{i},p{i // 2}" for i in range(5))]
     (root / "slices.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")

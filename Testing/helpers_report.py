@@ -21,7 +21,7 @@ Trained on **nothing**. Use *never*; see `config.json` & <the rest>.
 - one
 - two
 """
-# Axial centre (slice, row, column), radius in slices and in pixels, cluster, kind, HU, heat
+# Axial center (slice, row, column), radius in slices and in pixels, cluster, kind, HU, heat
 _LESIONS = (
     ((10, 34, 17), 4, 6, 1, "GGO", -600, 0.95),
     ((14, 38, 46), 3, 5, 2, "consolidation", -20, 0.88),
@@ -30,7 +30,7 @@ _LESIONS = (
 
 
 def canonical_matrix(shape=(24, 64, 64), spacing=SPACING) -> np.ndarray:
-    """RAS axes along I, J, K, the centre of the grid at the origin."""
+    """RAS axes along I, J, K, the center of the grid at the origin."""
     matrix = np.diag([*spacing, 1.0])
     matrix[:3, 3] = -(np.array(shape[::-1]) - 1) / 2 * spacing
     return matrix
@@ -65,8 +65,8 @@ def make_ct(
         hu[spot & lungs] = inside
     hu += random.normal(0, 25, hu.shape).astype(np.float32)
     if not calibrated:
-        grey = np.clip((hu + 1200) / 1800 * 255, 0, 255).astype(np.uint8)
-        return CtVolume(grey, np.diag([-1.0, -1.0, 1.0, 1.0]), name, name, False), lungs
+        gray = np.clip((hu + 1200) / 1800 * 255, 0, 255).astype(np.uint8)
+        return CtVolume(gray, np.diag([-1.0, -1.0, 1.0, 1.0]), name, name, False), lungs
     ct = ct_from_array(view.to_volume(np.clip(hu, -1024, 3000)).astype(np.int16), matrix, name)
     return dataclasses.replace(ct, source=f"{name}.nii.gz"), lungs
 
@@ -130,8 +130,8 @@ def _lesion(number, zoom, ct, view, lungs, lam, labels) -> Lesion:
     """Paint lesion ``number`` into ``lam`` and ``labels`` (S, R, C) and describe it."""
     (s, r, c), deep, wide, cluster, kind, hu, heat = _LESIONS[number]
     grid = np.meshgrid(*(np.arange(n) for n in lungs.shape), indexing="ij")
-    centre, radii = np.array([s, r, c]) * zoom, np.array([deep, wide, wide]) * zoom
-    distance = sum(((axis - at) / radius) ** 2 for axis, at, radius in zip(grid, centre, radii, strict=True))
+    center, radii = np.array([s, r, c]) * zoom, np.array([deep, wide, wide]) * zoom
+    distance = sum(((axis - at) / radius) ** 2 for axis, at, radius in zip(grid, center, radii, strict=True))
     inside = (distance < 1) & lungs & (labels == 0)
     lam[inside] = np.round(100 * heat * (1 - 0.9 * distance[inside]))
     labels[inside] = number + 1
@@ -155,8 +155,8 @@ def _lesion(number, zoom, ct, view, lungs, lam, labels) -> Lesion:
                 score=0.9 - 0.1 * number,
                 margin=0.8,
                 paper_score=0.1,
-                heat=strength,
-                peak_ras_mm=view.to_ras(centre[2], centre[1], float(index)),
+                activation=strength,
+                peak_ras_mm=view.to_ras(center[2], center[1], float(index)),
                 box_ras_mm=(tuple(edges.min(axis=0)), tuple(edges.max(axis=0))),
                 area_mm2=float(inside[index].sum() * view.spacing[0] * view.spacing[1]),
                 mean_hu=float(hu) if ct.calibrated else None,
@@ -169,10 +169,10 @@ def _lesion(number, zoom, ct, view, lungs, lam, labels) -> Lesion:
         id=number + 1,
         cluster=cluster,
         cluster_name=CLUSTER_NAMES[cluster],
-        kind=kind if ct.calibrated else None,
+        type=kind if ct.calibrated else None,
         score=0.9 - 0.1 * number,
-        heat=heat,
-        peak_ras_mm=view.to_ras(*centre[::-1]),
+        activation=heat,
+        peak_ras_mm=view.to_ras(*center[::-1]),
         box_ras_mm=(tuple(boxes[:, 0].min(axis=0)), tuple(boxes[:, 1].max(axis=0))),
         box_ijk=view.box_to_ijk((tuple(low), tuple(high))),
         first_slice=parts[0].slice_index,
@@ -186,7 +186,7 @@ def _lesion(number, zoom, ct, view, lungs, lam, labels) -> Lesion:
 def _slice(index, ct, view, lungs, lesions) -> SliceDiagnosis:
     here = tuple(part for one in lesions for part in one.slice_lesions if part.slice_index == index)
     lung = bool(lungs[index].sum() > 0.1 * lungs.sum(axis=(1, 2)).max())
-    probability = (max((0.5 + 0.5 * part.heat for part in here), default=0.05 + 0.01 * (index % 9))) if lung else None
+    probability = (max((0.5 + 0.5 * part.activation for part in here), default=0.05 + 0.01 * (index % 9))) if lung else None
     positive = probability is not None and probability >= 0.5
     return SliceDiagnosis(
         index=index,

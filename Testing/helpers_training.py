@@ -1,4 +1,4 @@
-"""Small labelled slices for the tests of the training."""
+"""Small labeled slices for the tests of the training."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 
-def chest_picture(rng: np.random.Generator, sick: bool, size: int = 96) -> np.ndarray:
+def chest_image(rng: np.random.Generator, sick: bool, size: int = 96) -> np.ndarray:
     """Two dark lungs in a bright body on black, (size, size) uint8; sick ones have a bright patch in a lung."""
     y, x = np.mgrid[:size, :size] / size - 0.5
     picture = np.where((x / 0.48) ** 2 + (y / 0.4) ** 2 < 1, 180.0, 0.0)
@@ -19,7 +19,7 @@ def chest_picture(rng: np.random.Generator, sick: bool, size: int = 96) -> np.nd
     return np.clip(picture + rng.normal(0, 5, picture.shape), 0, 255).astype(np.uint8)
 
 
-def other_picture(rng: np.random.Generator, size: int = 64) -> np.ndarray:
+def other_image(rng: np.random.Generator, size: int = 64) -> np.ndarray:
     """A picture unlike any other, for tests that must not meet look-alikes."""
     coarse = rng.integers(0, 256, (8, 8), dtype=np.uint8)
     return np.asarray(Image.fromarray(coarse).resize((size, size), Image.Resampling.BICUBIC))
@@ -38,5 +38,5 @@ def class_folders(root: Path, patients: int = 4, slices: int = 2, classes=("NonC
     for name in classes:
         for patient in range(patients):
             for i in range(slices):
-                save(root / name / f"{name[0]}{patient}" / f"{i}.png", other_picture(rng))
+                save(root / name / f"{name[0]}{patient}" / f"{i}.png", other_image(rng))
     return root

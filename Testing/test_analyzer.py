@@ -7,10 +7,10 @@ import pytest
 import torch
 from helpers_analyzer import small_bundle
 from LesionAnalysisLib import AnalysisCancelled, AnalysisConfig, LesionAnalyzer, ct_from_array, make_phantom
-from LesionAnalysisLib.clusters import LesionClusters
-from LesionAnalysisLib.devices import Runner, choose_device, choose_precision
-from LesionAnalysisLib.familiarity import input_statistics
+from LesionAnalysisLib.lesions.clusters import LesionClusters
 from LesionAnalysisLib.lungs import Preprocessing
+from LesionAnalysisLib.model.out_of_distribution import input_statistics
+from LesionAnalysisLib.network.devices import Runner, choose_device, choose_precision
 
 CPU = AnalysisConfig(device="cpu", precision="float32", batch_size=4)
 
@@ -167,14 +167,14 @@ def test_three_classes_name_the_likeliest(tmp_path, phantom):
     assert result.summary.diagnosis == "class 2"
 
 
-def test_pictures_say_that_they_have_no_millimetres(bundle):
+def test_pictures_say_that_they_have_no_millimeters(bundle):
     ct = make_phantom((6, 128, 128), (2.8, 2.8, 40.0)).ct
-    grey = np.clip((ct.array.astype(float) + 1200) * 255 / 1800, 0, 255).astype(np.uint8)
-    pictures = ct_from_array(grey[2:4], np.diag([-1.0, -1, 1, 1]), "pictures", calibrated=False)
+    gray = np.clip((ct.array.astype(float) + 1200) * 255 / 1800, 0, 255).astype(np.uint8)
+    pictures = ct_from_array(gray[2:4], np.diag([-1.0, -1, 1, 1]), "pictures", calibrated=False)
     result = LesionAnalyzer(bundle, CPU).analyze(pictures)
     assert not result.calibrated
     assert all(s.position_mm is None for s in result.slices)
-    assert all(x.volume_ml is None and x.kind is None for x in result.lesions)
+    assert all(x.volume_ml is None and x.type is None for x in result.lesions)
     assert any("Hounsfield" in w for w in result.warnings)
 
 
@@ -261,8 +261,8 @@ def test_every_step_of_the_map_can_be_switched(bundle, phantom, analysis, settin
     assert other.config["refine"] == settings.get("refine", True)
 
 
-def test_contours_need_no_anchored_greys(tmp_path, phantom, analysis):
-    model = small_bundle(tmp_path / "m", preprocessing=Preprocessing(size=128, anchor_greys=False).to_dict())
+def test_contours_need_no_anchored_grays(tmp_path, phantom, analysis):
+    model = small_bundle(tmp_path / "m", preprocessing=Preprocessing(size=128, anchor_gray_levels=False).to_dict())
     other = LesionAnalyzer(model, CPU).analyze(phantom.ct)
     a, b = analysis.lesion_labels > 0, other.lesion_labels > 0
     assert 2 * np.count_nonzero(a & b) / (np.count_nonzero(a) + np.count_nonzero(b)) > 0.5

@@ -3,22 +3,22 @@
 import numpy as np
 import pytest
 import torch
-from helpers_training import chest_picture
-from LesionAnalysisLib.backbones import make_backbone
+from helpers_training import chest_image
+from LesionAnalysisLib.network.backbones import make_backbone
 from LesionAnalysisTrainingLib import Phase, TrainingConfig
-from LesionAnalysisTrainingLib.baselines import SYSTEMS, Task, find_systems
-from LesionAnalysisTrainingLib.baselines.base import shown_slices
-from LesionAnalysisTrainingLib.baselines.covidnet import CovidNetCt
-from LesionAnalysisTrainingLib.baselines.decovnet import DeCoVNet
-from LesionAnalysisTrainingLib.baselines.features import grey_histogram, lbp_histogram, slice_features
-from LesionAnalysisTrainingLib.baselines.handcrafted import HandCrafted
-from LesionAnalysisTrainingLib.baselines.mlp import Mlp, MlpNetwork
-from LesionAnalysisTrainingLib.baselines.network import FeCnnForm, start_without_batch_norm
-from LesionAnalysisTrainingLib.baselines.svm import Svm
-from LesionAnalysisTrainingLib.baselines.wsnet import WsNet
 from LesionAnalysisTrainingLib.dataset import TEST, TRAIN, VALIDATION, Prepared, Sample
 from LesionAnalysisTrainingLib.distributed import Team
-from LesionAnalysisTrainingLib.evaluation import auc
+from LesionAnalysisTrainingLib.metrics import auc
+from reproduction.baselines import SYSTEMS, Task, find_systems
+from reproduction.baselines.baseline import shown_slices
+from reproduction.baselines.covidnet import CovidNetCt
+from reproduction.baselines.decovnet import DeCoVNet
+from reproduction.baselines.handcrafted import HandCrafted
+from reproduction.baselines.handcrafted_features import gray_histogram, lbp_histogram, slice_features
+from reproduction.baselines.mlp import Mlp, MlpNetwork
+from reproduction.baselines.network_baseline import FeCnnForm, start_without_batch_norm
+from reproduction.baselines.svm import Svm
+from reproduction.baselines.wsnet import WsNet
 from scipy.ndimage import gaussian_filter
 from sklearn.svm import SVC
 from torch import nn
@@ -35,9 +35,9 @@ def toy(train=24, val=8, test=12):
         for i in range(count):
             y, x = np.mgrid[:96, :96] / 96 - 0.5
             lungs = sum((((x - 0.2 * side) / 0.15) ** 2 + (y / 0.28) ** 2 < 1) for side in (-1, 1)) > 0
-            greys = chest_picture(rng, i % 2)
-            greys = np.where(lungs & (greys > 90), gaussian_filter(greys, 1.5), greys)  # patches hide what lies behind
-            pictures.append(Prepared(greys, lungs, (20.0, 14.0, 75.0, 81.0), True))
+            gray_levels = chest_image(rng, i % 2)
+            gray_levels = np.where(lungs & (gray_levels > 90), gaussian_filter(gray_levels, 1.5), gray_levels)  # patches hide what lies behind
+            pictures.append(Prepared(gray_levels, lungs, (20.0, 14.0, 75.0, 81.0), True))
             samples.append(Sample(f"{split}{i}.png", i % 2, f"s/{split}{i}", "s", split))
     return pictures, samples, np.array([i for i, s in enumerate(samples) if s.split == TEST])
 
@@ -49,10 +49,10 @@ def task(config=CONFIG, classes=2, **starts):
 # --- features -----------------------------------------------------------------------------------------------
 
 
-def test_a_flat_lung_has_one_pattern_and_one_grey():
-    greys, lungs = np.full((9, 9), 77, np.uint8), np.zeros((9, 9), bool)
+def test_a_flat_lung_has_one_pattern_and_one_gray():
+    gray_levels, lungs = np.full((9, 9), 77, np.uint8), np.zeros((9, 9), bool)
     lungs[2:7, 2:7] = True  # no neighbor lies outside the picture
-    patterns, levels = lbp_histogram(greys, lungs), grey_histogram(greys, lungs)
+    patterns, levels = lbp_histogram(gray_levels, lungs), gray_histogram(gray_levels, lungs)
     assert patterns.shape == (59,) and levels.shape == (64,)
     assert sorted(patterns)[-2:] == [0.0, 1.0]  # all neighbors are as bright
     assert levels[77 // 4] == 1.0 and levels.sum() == 1.0
@@ -69,20 +69,20 @@ def test_bright_dots_and_checkers_fall_into_other_bins_than_flat_lungs():
     assert len(set(found)) == 3 and found[2] == 58
 
 
-def test_grey_levels_are_counted_over_the_lungs_alone():
-    greys = np.array([[0, 3, 4], [255, 128, 128]], np.uint8)
-    shares = grey_histogram(greys, np.array([[True, True, True], [True, False, False]]))
+def test_gray_levels_are_counted_over_the_lungs_alone():
+    gray_levels = np.array([[0, 3, 4], [255, 128, 128]], np.uint8)
+    shares = gray_histogram(gray_levels, np.array([[True, True, True], [True, False, False]]))
     assert shares[[0, 1, 63]].tolist() == [0.5, 0.25, 0.25] and shares[32] == 0
 
 
-@pytest.mark.parametrize("feature", [lbp_histogram, grey_histogram])
+@pytest.mark.parametrize("feature", [lbp_histogram, gray_histogram])
 def test_without_lung_pixels_all_shares_are_0(feature):
     assert not feature(np.ones((4, 4), np.uint8), np.zeros((4, 4), bool)).any()
 
 
 def test_features_come_from_the_lungs_of_the_plain_view():
     pictures, samples, _ = toy(2, 0, 0)
-    shares = slice_features(grey_histogram, pictures, samples, np.arange(2), task())
+    shares = slice_features(gray_histogram, pictures, samples, np.arange(2), task())
     assert shares.shape == (2, 64) and np.allclose(shares.sum(1), 1)
     assert shares[0, :18].sum() > 0.9  # healthy lungs are dark; the bright body beside them does not count
     assert 0.15 < shares[1, 26:].sum() < 0.6

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 import straightforward
 import torch
-from LesionAnalysisLib.clusters import LesionClusters
-from LesionAnalysisLib.fecnn import FeCNN
+from LesionAnalysisLib.lesions.clusters import LesionClusters
 from LesionAnalysisLib.lungs import Preprocessing
-from LesionAnalysisLib.model import ModelBundle
+from LesionAnalysisLib.model.bundle import ModelBundle
+from LesionAnalysisLib.network.fecnn import FeCNN
 from LesionAnalysisLib.phantom import make_phantom
 
 

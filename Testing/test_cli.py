@@ -17,12 +17,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers_report import make_analysis, make_ct
-from LesionAnalysisLib import batch as batch_room
-from LesionAnalysisLib import cli, console
-from LesionAnalysisLib.batch import name_cases
-from LesionAnalysisLib.console import Console, Progress, duration, sentence, write
-from LesionAnalysisLib.demo import compare
-from LesionAnalysisLib.report import case_files, write_volume
+from LesionAnalysisLib import cli
+from LesionAnalysisLib.app import batch as batch_room
+from LesionAnalysisLib.app import progress as console
+from LesionAnalysisLib.app.batch import name_cases
+from LesionAnalysisLib.app.case import case_files
+from LesionAnalysisLib.app.demo import compare
+from LesionAnalysisLib.app.progress import Console, Progress, write
+from LesionAnalysisLib.text import duration, sentence
+from LesionAnalysisLib.volume.writing import write_volume
 
 CLI = Path(cli.__file__)
 MODELS = CLI.parents[2] / "Resources" / "Models"
@@ -313,13 +316,13 @@ def test_help_loads_nothing_that_takes_time_and_says_research_use(capsys):
 
 def test_training_commands_get_their_arguments_as_they_are(monkeypatch):
     seen = []
-    room = types.ModuleType("LesionAnalysisTrainingLib.cli")
+    room = types.ModuleType("LesionAnalysisTrainingLib.train_command")
     room.train_main = lambda argv: seen.append(argv)
     room.evaluate_main = lambda argv: 7
     package = types.ModuleType("LesionAnalysisTrainingLib")
     package.cli = room
     monkeypatch.setitem(sys.modules, "LesionAnalysisTrainingLib", package)
-    monkeypatch.setitem(sys.modules, "LesionAnalysisTrainingLib.cli", room)
+    monkeypatch.setitem(sys.modules, "LesionAnalysisTrainingLib.train_command", room)
     assert cli.main(["train", "data", "--output", "model", "--help"]) == 0
     assert seen == [["data", "--output", "model", "--help"]]
     assert cli.main(["evaluate"]) == 7
@@ -506,7 +509,7 @@ def test_known_lesions_are_held_against_found_ones():
     truth[analysis.lesion_labels == 2] = 1
     truth[0, 0, 0] = 2
     known = [
-        types.SimpleNamespace(label=label, center_ras_mm=(1.2, -3.4, 5.0), volume_ml=8.2, kind="GGO")
+        types.SimpleNamespace(label=label, center_ras_mm=(1.2, -3.4, 5.0), volume_ml=8.2, type="GGO")
         for label in (1, 2)
     ]
     lines = compare(analysis, types.SimpleNamespace(lesion_labels=truth, lesions=known))

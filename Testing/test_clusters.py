@@ -7,7 +7,7 @@ import warnings
 
 import numpy as np
 import pytest
-from LesionAnalysisLib.clusters import LesionClusters, choose_k
+from LesionAnalysisLib.lesions.clusters import LesionClusters, choose_k
 from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score, silhouette_score
 

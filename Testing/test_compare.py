@@ -9,19 +9,19 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from helpers_training import chest_picture, save
+from helpers_training import chest_image, save
 from LesionAnalysisLib.cli import main
 from LesionAnalysisTrainingLib import Phase, TrainingConfig
-from LesionAnalysisTrainingLib import cli as training_cli
-from LesionAnalysisTrainingLib.baselines import SYSTEMS, find_systems
-from LesionAnalysisTrainingLib.baselines.handcrafted import HandCrafted
-from LesionAnalysisTrainingLib.baselines.network import Network
-from LesionAnalysisTrainingLib.compare.data import RECORD
-from LesionAnalysisTrainingLib.compare.main import compare_main
-from LesionAnalysisTrainingLib.compare.published import TABLE_3, TABLE_4, published
-from LesionAnalysisTrainingLib.compare.report import make_report, printed, write
-from LesionAnalysisTrainingLib.compare.runs import RESULT, compare
-from LesionAnalysisTrainingLib.evaluation.paired import auc_difference, p_value
+from LesionAnalysisTrainingLib import train_command as training_cli
+from LesionAnalysisTrainingLib.metrics.paired_bootstrap import auc_difference, p_value
+from reproduction.baselines import SYSTEMS, find_systems
+from reproduction.baselines.handcrafted import HandCrafted
+from reproduction.baselines.network_baseline import Network
+from reproduction.comparison.compare_command import compare_main
+from reproduction.comparison.comparison_data import RECORD
+from reproduction.comparison.comparison_report import make_report, printed, write
+from reproduction.comparison.comparison_runs import RESULT, compare
+from reproduction.comparison.published import TABLE_3, TABLE_4, published
 from sklearn.metrics import f1_score, recall_score, roc_auc_score
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -37,7 +37,7 @@ def make_data(folder, names=("NonCOVID", "COVID"), patients=16, slices=2):
     for patient in range(patients):
         for i in range(slices):
             place = folder / names[patient % 2] / f"DoeJane{patient}" / f"{i}.png"
-            save(place, chest_picture(rng, patient % 2))
+            save(place, chest_image(rng, patient % 2))
     return folder
 
 
@@ -217,7 +217,7 @@ def test_other_settings_or_folders_are_refused(data, tmp_path):
 
 
 def test_quick_thins_every_split_evenly(tmp_path, monkeypatch):
-    from LesionAnalysisTrainingLib.compare import data as room
+    from reproduction.comparison import comparison_data as room
 
     monkeypatch.setattr(room, "QUICK_SLICES", {"train": 8, "val": 4, "test": 4})
     data = make_data(tmp_path / "d", patients=24)

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from LesionAnalysisLib.density import density_profiles
-from LesionAnalysisLib.lesions import Regions
-from LesionAnalysisLib.lungs import Preprocessing, lung_slices, prepare_picture, segment_lungs
+from LesionAnalysisLib.lesions.density import density_profiles
+from LesionAnalysisLib.lesions.regions import Regions
+from LesionAnalysisLib.lungs import Preprocessing, lung_slices, prepare_image, segment_lungs
 from LesionAnalysisLib.phantom import make_phantom
 
 
@@ -22,7 +22,7 @@ def test_percentiles_are_in_percent_between_air_and_soft_tissue():
     assert np.allclose(profiles[1], -25)  # blacker than air
 
 
-def test_no_lesion_has_no_profile_and_a_picture_without_greys_no_division_by_zero():
+def test_no_lesion_has_no_profile_and_a_picture_without_grays_no_division_by_zero():
     assert density_profiles(np.zeros((4, 4), np.uint8), regions(np.zeros((4, 4))), (0, 255)).shape == (0, 5)
     assert np.isfinite(density_profiles(np.zeros((4, 4), np.uint8), regions(np.ones((4, 4))), (7.0, 7.0))).all()
 
@@ -32,7 +32,7 @@ def test_no_lesion_has_no_profile_and_a_picture_without_greys_no_division_by_zer
 def test_a_volume_has_the_same_densities_in_any_window(window, anchored):
     ct = make_phantom((12, 128, 128), (2.8, 2.8, 24.0)).ct
     mask = segment_lungs(ct)
-    settings = Preprocessing(window_hu=window, anchor_greys=anchored, mask_lungs=False, size=128, slab_mm=0.0)
+    settings = Preprocessing(window_hu=window, anchor_gray_levels=anchored, mask_lungs=False, size=128, slab_mm=0.0)
     piece = list(lung_slices(ct, mask, settings))[5]
     rows, columns = (np.array(edges) for edges in (piece.crop[::2], piece.crop[1::2]))
     hu = ct.axial().array[piece.index][int(rows[0] + 1) : int(rows[1]), int(columns[0] + 1) : int(columns[1])]
@@ -44,7 +44,7 @@ def test_a_volume_has_the_same_densities_in_any_window(window, anchored):
 def test_anchors_leave_the_densities_of_a_picture_as_they_are():
     ct = make_phantom((12, 160, 160), (2.2, 2.2, 24.0)).ct
     picture = np.clip((ct.axial().array[6] + 1200) / 1800 * 200, 0, 255).astype(np.uint8)
-    one, other = (prepare_picture(picture, Preprocessing(anchor_greys=a, size=160)) for a in (False, True))
+    one, other = (prepare_image(picture, Preprocessing(anchor_gray_levels=a, size=160)) for a in (False, True))
     whole = regions(np.ones((40, 40)))
     assert not np.allclose(one.image, other.image, atol=10)
     profiles = [density_profiles(p.image, whole, p.scale)[0] for p in (one, other)]

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from LesionAnalysisTrainingLib.evaluation import detection as dm
-from LesionAnalysisTrainingLib.evaluation.detection import (
+from LesionAnalysisTrainingLib.metrics import detection_metrics as dm
+from LesionAnalysisTrainingLib.metrics.detection_metrics import (
     Candidates,
     SliceCounts,
     Truth,

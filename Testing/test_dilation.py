@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from LesionAnalysisLib.backbones import BACKBONES
-from LesionAnalysisLib.dilation import without_stride
-from LesionAnalysisLib.fecnn import FeCNN
-from LesionAnalysisLib.folding import FoldedFeCNN
+from LesionAnalysisLib.network.backbones import BACKBONES
+from LesionAnalysisLib.network.dilation import without_stride
+from LesionAnalysisLib.network.fecnn import FeCNN
+from LesionAnalysisLib.network.folding import FoldedFeCNN
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -5,12 +5,12 @@ import json
 import numpy as np
 import pytest
 from helpers_evaluate import drawn_folder, labeled_folder, tiny_model
-from helpers_training import chest_picture, save
+from helpers_training import chest_image, save
 from LesionAnalysisLib import cli
 from LesionAnalysisLib.analyzer import LesionAnalyzer
 from LesionAnalysisLib.volume import read_ct
-from LesionAnalysisTrainingLib.evaluate.lungs import dice
-from LesionAnalysisTrainingLib.evaluate.slices import labeled_slices, predict
+from LesionAnalysisTrainingLib.evaluate.lung_masks import dice
+from LesionAnalysisTrainingLib.evaluate.slice_predictions import labeled_slices, predict
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -69,7 +69,7 @@ def test_three_classes_have_a_table_by_threshold_and_two_class_models_judge_them
     rng, root = np.random.default_rng(0), tmp_path / "three"
     for name in ("Normal", "Pneumonia", "COVID"):
         for i in range(2):
-            save(root / name / f"{name}{i}" / "a.png", chest_picture(rng, name == "COVID"))
+            save(root / name / f"{name}{i}" / "a.png", chest_image(rng, name == "COVID"))
     three = tiny_model(tmp_path / "m3", ("pneumonia", "normal", "covid-19"))
     code = run("diagnosis", root, "--model", three.folder, "--model", bundle.folder, "--workers", 1, "--rounds", 5,
                "-o", tmp_path / "out")  # fmt: skip
@@ -150,7 +150,7 @@ def test_dice_by_hand():
 ))  # fmt: skip
 def test_bad_pictures_and_masks_are_one_sentence_and_leave_nothing(change, words, bundle, tmp_path, capsys):
     size = 32 if change == "size" else 96
-    save(tmp_path / "images/a.png", chest_picture(np.random.default_rng(0), True))
+    save(tmp_path / "images/a.png", chest_image(np.random.default_rng(0), True))
     save(tmp_path / f"masks/{'b' if change == 'names' else 'a'}.png", np.full((size, size), change == "size", np.uint8))
     place = tmp_path / ("nowhere" if change == "missing" else "masks")
     assert run("detection", tmp_path / "images", place, "--model", bundle.folder, "-o", tmp_path / "out") == 1

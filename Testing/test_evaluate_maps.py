@@ -5,14 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from helpers_evaluate import ground_glass_picture, tiny_model
+from helpers_evaluate import ground_glass_image, tiny_model
 from helpers_training import save
 from LesionAnalysisLib.analyzer import AnalysisConfig, LesionAnalyzer
-from LesionAnalysisLib.fecnn import FeCNN
+from LesionAnalysisLib.network.fecnn import FeCNN
 from LesionAnalysisLib.volume import ct_from_array
-from LesionAnalysisTrainingLib.evaluate import maps
-from LesionAnalysisTrainingLib.evaluate.pairs import match, read_mask
-from LesionAnalysisTrainingLib.evaluation.detection import truth_lesions
+from LesionAnalysisTrainingLib.evaluate import mapper as maps
+from LesionAnalysisTrainingLib.evaluate.image_mask_pairs import match, read_mask
+from LesionAnalysisTrainingLib.metrics.detection_metrics import truth_lesions
 from PIL import Image
 from torch import nn
 
@@ -29,7 +29,7 @@ def test_the_method_of_the_preset_is_what_an_analysis_shows(bundle, preset):
     mapper = maps.Mapper(bundle, preset, min_cells=1)
     assert mapper.shown == {"enhanced": "enhanced", "paper": "lam"}[preset]
     analyzer = LesionAnalyzer(bundle, replace(AnalysisConfig.from_preset(preset), threshold=1e-9, min_cells=1))
-    picture = ground_glass_picture(np.random.default_rng(0))
+    picture = ground_glass_image(np.random.default_rng(0))
     look = mapper.look("s", picture)
     regions = mapper.found(look, mapper.shown)
     heat, labels, kept = mapper.place(look, regions)
@@ -45,7 +45,7 @@ def test_the_method_of_the_preset_is_what_an_analysis_shows(bundle, preset):
 
 def test_rivals_get_the_papers_step_whatever_the_preset(bundle):
     mapper = maps.Mapper(bundle, min_cells=1)
-    look = mapper.look("s", ground_glass_picture(np.random.default_rng(0)))
+    look = mapper.look("s", ground_glass_image(np.random.default_rng(0)))
     assert mapper.found(look, "lam").labels.shape == mapper.found(look, "normgrad").labels.shape == (4, 4)
     assert mapper.found(look, "enhanced").labels.shape > (4, 4)
     assert mapper.features(look, mapper.found(look, "enhanced")).shape[1] == 512
@@ -53,9 +53,9 @@ def test_rivals_get_the_papers_step_whatever_the_preset(bundle):
 
 
 def test_picture_without_lungs_counts_as_nothing_found(bundle):
-    grey = np.full((64, 64), 200, np.uint8)
-    grey[:32] = 190
-    assert maps.Mapper(bundle).look("s", grey) is None
+    gray = np.full((64, 64), 200, np.uint8)
+    gray[:32] = 190
+    assert maps.Mapper(bundle).look("s", gray) is None
 
 
 def test_ceiling_on_a_fine_grid_is_nearly_the_mask():

@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-from LesionAnalysisTrainingLib.evaluation.comparison import delong, mcnemar
-from LesionAnalysisTrainingLib.evaluation.identification import (
+from LesionAnalysisTrainingLib.metrics.identification_metrics import (
     assign_clusters,
     balanced_accuracy,
     confusion_of,
@@ -12,8 +11,9 @@ from LesionAnalysisTrainingLib.evaluation.identification import (
     lesion_type,
     type_figures,
 )
-from LesionAnalysisTrainingLib.evaluation.paired import auc_difference
-from LesionAnalysisTrainingLib.evaluation.per_class import class_figures, decide, threshold_table
+from LesionAnalysisTrainingLib.metrics.paired_bootstrap import auc_difference
+from LesionAnalysisTrainingLib.metrics.per_class import class_figures, decide, threshold_table
+from LesionAnalysisTrainingLib.metrics.significance import delong, mcnemar
 from sklearn import metrics as sk
 
 # Two models on the same slices

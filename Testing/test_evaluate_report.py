@@ -5,11 +5,11 @@ import json
 import re
 
 import pytest
-from LesionAnalysisTrainingLib.evaluate import output as room
-from LesionAnalysisTrainingLib.evaluate.output import write_report
-from LesionAnalysisTrainingLib.evaluate.page import page
-from LesionAnalysisTrainingLib.evaluate.report import Plot, Report
-from LesionAnalysisTrainingLib.evaluate.tables import Ranged, Table
+from LesionAnalysisTrainingLib.evaluate import report_folder as room
+from LesionAnalysisTrainingLib.evaluate.evaluation_report import Plot, Report
+from LesionAnalysisTrainingLib.evaluate.html_page import page
+from LesionAnalysisTrainingLib.evaluate.report_folder import write_report
+from LesionAnalysisTrainingLib.evaluate.report_tables import Ranged, Table
 
 EVIL = "<script>alert(1)</script>\udcff"
 TABLE = Table("one", "A & B", ["name", "n", "AUC"],

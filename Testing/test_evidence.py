@@ -9,16 +9,14 @@ import pytest
 from helpers_training import save
 
 ROOT = Path(__file__).resolve().parents[1]
-EXPERIMENTS = ROOT / "Testing" / "experiments"
+EXPERIMENTS = ROOT / "Testing" / "reproduction"
 MEASURED = EXPERIMENTS / "measured"
-sys.path.append(str(EXPERIMENTS))  # at the end: no name there hides another
 
-import evidence  # noqa: E402
-import evidence_page  # noqa: E402
-import leak  # noqa: E402
-import phantom_slices  # noqa: E402
-from evidence_parts import diagnosis, lesions, published  # noqa: E402
-from evidence_parts.text import number, overlap, ranged, table  # noqa: E402
+from reproduction import evidence, evidence_page, leak, phantom_slices
+from reproduction.evidence_parts import diagnosis_page as diagnosis
+from reproduction.evidence_parts import lesions_page as lesions
+from reproduction.evidence_parts import published_page as published  # noqa: E402
+from reproduction.evidence_parts.page_text import number, overlap, ranged, table  # noqa: E402
 
 
 def estimate(value, width=0.1):
@@ -388,8 +386,8 @@ def test_the_nearest_thumbnail_gives_its_label(tmp_path):
 
 
 def test_synthetic_patients_differ_by_their_disease_alone():
-    assert {lesion.kind for lesion in phantom_slices.Multifocal(1).lesions} == {"GGO"}
+    assert {lesion.type for lesion in phantom_slices.Multifocal(1).lesions} == {"GGO"}
     for seed in (2, 5):
         (lesion,) = phantom_slices.Lobar(seed).lesions
-        assert lesion.kind == "consolidation" and abs(lesion.center[0]) > 30
+        assert lesion.type == "consolidation" and abs(lesion.center[0]) > 30
         assert (phantom_slices.Lobar(seed).scale == phantom_slices.Multifocal(seed).scale).all()

@@ -3,7 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from LesionAnalysisLib.familiarity import channel_means, distances, input_statistics, unlike_training
+from LesionAnalysisLib.model.out_of_distribution import (
+    channel_means,
+    distances,
+    input_statistics,
+    unlike_training,
+)
 
 CHANNELS = 64
 

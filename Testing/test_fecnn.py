@@ -7,10 +7,10 @@ import re
 import pytest
 import torch
 import torch.nn.functional as F
-from LesionAnalysisLib.backbones import BACKBONES, find_imagenet, load_imagenet, make_backbone
-from LesionAnalysisLib.fecnn import EnsembleFusion, FeCNN
-from LesionAnalysisLib.folding import FoldedFeCNN, window_sums
-from LesionAnalysisLib.saliency import heatmaps
+from LesionAnalysisLib.network.backbones import BACKBONES, find_imagenet, load_imagenet, make_backbone
+from LesionAnalysisLib.network.fecnn import EnsembleFusion, FeCNN
+from LesionAnalysisLib.network.folding import FoldedFeCNN, window_sums
+from LesionAnalysisLib.network.saliency import heatmaps
 
 
 def trained_like(network, seed=0):
@@ -228,9 +228,9 @@ def test_three_equal_channels_are_one_channel_before_summed_weights():
     network = FeCNN("resnet18").eval()
     x = torch.rand(1, 1, 64, 64)
     first = network.backbone_maps.conv1
-    grey = (x - 0.449) / 0.226
-    expected = first(grey.expand(-1, 3, -1, -1))
-    summed = F.conv2d(grey, first.weight.sum(1, keepdim=True), stride=2, padding=3)
+    gray = (x - 0.449) / 0.226
+    expected = first(gray.expand(-1, 3, -1, -1))
+    summed = F.conv2d(gray, first.weight.sum(1, keepdim=True), stride=2, padding=3)
     assert torch.allclose(expected, summed, atol=1e-4)
 
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from LesionAnalysisLib.clusters import LesionClusters
-from LesionAnalysisLib.findings import Findings
-from LesionAnalysisLib.lesions import split_regions
+from LesionAnalysisLib.lesions.clusters import LesionClusters
+from LesionAnalysisLib.lesions.findings import Findings
+from LesionAnalysisLib.lesions.regions import split_regions
 from LesionAnalysisLib.volume import ct_from_array
 
 SPACING = (2.0, 2.0, 5.0)
@@ -46,16 +46,16 @@ def add(found, index, cells, feature=0.0, probability=0.8):
     found.add(index, CROP, regions, features, probability)
 
 
-def test_one_region_is_measured_in_millimetres_and_hu():
+def test_one_region_is_measured_in_millimeters_and_hu():
     ct, lungs = chest()
     found = findings(ct, lungs)
     add(found, 2, [(1, 1), (1, 2)])
     (lesion,) = found.slice_lesions(2)
     assert lesion.area_mm2 == pytest.approx(2 * 8 * 8 * 4.0)
     assert lesion.mean_hu == pytest.approx(-850)
-    assert lesion.peak_ras_mm == pytest.approx((-2 * 11.5, -2 * 11.5, 10.0))  # centre of cell (1, 1)
+    assert lesion.peak_ras_mm == pytest.approx((-2 * 11.5, -2 * 11.5, 10.0))  # center of cell (1, 1)
     assert np.allclose(lesion.box_ras_mm, ((-2 * 23.5, -2 * 15.5, 7.5), (-2 * 7.5, -2 * 7.5, 12.5)))
-    assert lesion.heat == pytest.approx(0.8)
+    assert lesion.activation == pytest.approx(0.8)
 
 
 def test_score_margin_and_paper_score_come_from_the_distances():
@@ -70,7 +70,7 @@ def test_score_margin_and_paper_score_come_from_the_distances():
     assert lesion.paper_score == pytest.approx(1 - best)
 
 
-def test_boxes_that_overlap_in_neighbouring_slices_become_one_lesion():
+def test_boxes_that_overlap_in_neighboring_slices_become_one_lesion():
     ct, lungs = chest()
     found = findings(ct, lungs)
     add(found, 1, [(1, 1), (1, 2)])
@@ -90,7 +90,7 @@ def test_a_kept_slice_without_lesions_parts_them():
     assert len(found.link([1, 2, 3])[0]) == 2
 
 
-def test_a_dropped_slice_within_ten_millimetres_does_not():
+def test_a_dropped_slice_within_ten_millimeters_does_not():
     ct, lungs = chest()
     found = findings(ct, lungs)
     add(found, 1, [(1, 1), (1, 2)])
@@ -129,7 +129,7 @@ def test_lesions_and_clusters_are_named_by_their_hu(hu, kind, name):
     found = findings(ct, lungs)
     add(found, 0, [(1, 1), (1, 2)])
     (lesion,), names = found.link([0])
-    assert lesion.kind == kind
+    assert lesion.type == kind
     assert lesion.cluster_name == names[1] == name
     assert names[2] == "Cluster 2"
 
@@ -189,6 +189,6 @@ def test_pictures_have_no_volume_no_hu_and_numbers_for_names():
     add(found, 0, [(1, 1), (1, 2)])
     add(found, 1, [(1, 1), (1, 2)])
     (lesion,), names = found.link([0, 1])
-    assert (lesion.volume_ml, lesion.mean_hu, lesion.kind) == (None, None, None)
+    assert (lesion.volume_ml, lesion.mean_hu, lesion.type) == (None, None, None)
     assert names == {1: "Cluster 1", 2: "Cluster 2"}
     assert lesion.label == f"L01 C1 {lesion.score:.2f}"

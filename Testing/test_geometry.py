@@ -50,7 +50,7 @@ def test_storage_changes_nothing(analyzer, canonical, name):
 def test_other_planes_find_the_strong_lesions_within_a_cell(analyzer, canonical, name):
     analysis = analyzer.analyze(make_phantom(SHAPE, SPACING, orientation=name).ct)
     boxes = np.array([lesion.box_ras_mm for lesion in analysis.lesions])
-    strong = [x for x in canonical.lesions if x.heat >= 0.5]
+    strong = [x for x in canonical.lesions if x.activation >= 0.5]
     assert strong
     cell = cell_mm(canonical)
     for lesion in strong:

@@ -5,18 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from LesionAnalysisLib.lesions import (
-    Regions,
-    box_to_axial,
-    cell_to_axial,
-    hu_kind,
-    link_slices,
-    normalize_heat,
-    peak_features,
-    place_heat,
-    split_merged,
-    split_regions,
-)
+from LesionAnalysisLib.lesions.lesion_types import lesion_type
+from LesionAnalysisLib.lesions.linking import link_slices
+from LesionAnalysisLib.lesions.placement import box_to_axial, cell_to_axial, place_heat
+from LesionAnalysisLib.lesions.regions import Regions, normalize_heat, peak_features, split_merged, split_regions
 from scipy.ndimage import gaussian_filter
 from skimage.filters import threshold_otsu
 from sklearn.cluster import KMeans
@@ -67,7 +59,7 @@ def test_a_map_that_says_nothing_has_no_lesion_and_no_error(heat):
     assert not normalize_heat(heat).any()
     regions = split_regions(heat, min_cells=1)
     assert len(regions) == 0 and regions.peaks.shape == (0, 2)
-    assert regions.labels.shape == regions.heat.shape == heat.shape
+    assert regions.labels.shape == regions.heatmap.shape == heat.shape
     lam, labels = place_heat(regions, FULL, (64, 64))
     assert not lam.any() and not labels.any()
     assert len(split_merged(regions)) == 0
@@ -80,7 +72,7 @@ def test_a_single_hot_cell_is_dropped_by_the_rule_of_two_cells():
     heat[3, 5] = 1
     assert len(split_regions(heat)) == 0
     (region,) = split_regions(heat, min_cells=1)
-    assert (region.peak, region.cells, region.box, region.heat) == ((3, 5), 1, (3, 5, 4, 6), 1.0)
+    assert (region.peak, region.cells, region.box, region.activation) == ((3, 5), 1, (3, 5, 4, 6), 1.0)
 
 
 def test_heat_must_be_a_grid():
@@ -110,7 +102,7 @@ def test_regions_are_what_lies_above_otsus_threshold(seed):
     normal = normalize_heat(heat)
     assert np.array_equal(regions.labels > 0, normal > threshold_otsu(normal))
     assert np.array_equal(regions.labels > 0, best_split(normal))
-    assert np.array_equal(regions.heat, normal)
+    assert np.array_equal(regions.heatmap, normal)
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -178,8 +170,8 @@ def test_regions_equal_those_of_a_flood_fill(seed, min_cells):
         rows, columns = zip(*cells, strict=True)
         assert region.cells == len(cells)
         assert region.box == (min(rows), min(columns), max(rows) + 1, max(columns) + 1)
-        hottest = max(sorted(cells), key=lambda cell: regions.heat[cell])  # max takes the first of equals
-        assert region.peak == hottest and region.heat == pytest.approx(regions.heat[hottest])
+        hottest = max(sorted(cells), key=lambda cell: regions.heatmap[cell])  # max takes the first of equals
+        assert region.peak == hottest and region.activation == pytest.approx(regions.heatmap[hottest])
 
 
 # --- peaks and features ----------------------------------------------------------------------------------
@@ -210,7 +202,7 @@ def test_features_are_the_activations_at_the_peaks():
 
 def placed_by_torch(regions: Regions, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """Map times mask, bilinear, times the nearest-upsampled mask: the same with torch's interpolate."""
-    coupled = torch.from_numpy(np.where(regions.labels > 0, regions.heat, 0))[None, None].float()
+    coupled = torch.from_numpy(np.where(regions.labels > 0, regions.heatmap, 0))[None, None].float()
     labels = torch.from_numpy(regions.labels)[None, None].float()
     lam = torch.nn.functional.interpolate(coupled, size, mode="bilinear", align_corners=False)[0, 0]
     labels = torch.nn.functional.interpolate(labels, size, mode="nearest-exact")[0, 0]
@@ -449,8 +441,8 @@ def test_groups_equal_those_of_merging_sets(seed):
     ],
 )
 def test_lesions_are_named_by_their_dense_share(dense, kind):
-    assert hu_kind(np.r_[np.full(dense, -299), np.full(100 - dense, -300)]) == kind
+    assert lesion_type(np.r_[np.full(dense, -299), np.full(100 - dense, -300)]) == kind
 
 
 def test_a_lesion_without_lung_voxels_has_no_name():
-    assert hu_kind(np.array([], dtype=np.int16)) is None
+    assert lesion_type(np.array([], dtype=np.int16)) is None

@@ -8,15 +8,15 @@ import pytest
 from LesionAnalysisLib.lungs import (
     LungSlice,
     Preprocessing,
-    anchor_greys,
+    anchor_gray_levels,
     kept_slices,
     lung_slices,
-    prepare_picture,
+    prepare_image,
+    segment_image,
     segment_lungs,
-    segment_picture,
 )
-from LesionAnalysisLib.lungs.preprocessing import crop_box, grey_table, resample
-from LesionAnalysisLib.lungs.slices import slab_mean, window
+from LesionAnalysisLib.lungs.preprocessing import crop_box, gray_table, resample
+from LesionAnalysisLib.lungs.slicing import slab_mean, window
 from LesionAnalysisLib.volume import CtVolume, ct_from_array
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -61,7 +61,7 @@ def ct_of(hu, matrix=LPS):
     return ct_from_array(hu, matrix, "chest")
 
 
-def picture_ct(array, shapes=None):
+def image_ct(array, shapes=None):
     return CtVolume(array, np.diag([-1.0, -1.0, 1.0, 1.0]), "pictures", "folder", False, (), shapes)
 
 
@@ -77,7 +77,7 @@ def test_preprocessing_survives_the_way_through_a_dict():
 
 def test_preprocessing_of_the_paper():
     paper = Preprocessing.paper()
-    assert paper.mask_lungs and not paper.anchor_greys
+    assert paper.mask_lungs and not paper.anchor_gray_levels
     assert (paper.margin, paper.slab_mm, paper.min_mean, paper.size) == (0.0, 0.0, 0.08, 512)
     assert paper.window_hu == (-1200.0, 600.0)
 
@@ -93,7 +93,7 @@ def test_unknown_setting_is_named():
         Preprocessing.from_dict({"sharpen": True})
 
 
-# Crop and grey levels, by hand
+# Crop and gray levels, by hand
 
 
 def test_crop_box_is_the_outer_edge_of_the_pixels():
@@ -108,9 +108,9 @@ def test_crop_box_is_the_outer_edge_of_the_pixels():
 
 
 def test_rows_of_the_network_lie_where_the_crop_says():
-    greys = np.repeat(np.arange(40, dtype=np.uint8)[:, None] * 6, 50, axis=1)  # 6 grey levels a row
+    gray_levels = np.repeat(np.arange(40, dtype=np.uint8)[:, None] * 6, 50, axis=1)  # 6 gray levels a row
     crop = (9.5, 4.5, 29.5, 44.5)
-    image = resample(greys, crop, 512)
+    image = resample(gray_levels, crop, 512)
     rows = crop[0] + (np.arange(512) + 0.5) * (crop[2] - crop[0]) / 512
     inner = slice(26, -26)  # half a source pixel from the border the edge is repeated
     assert np.abs(image[inner, 256] - 6 * rows[inner]).max() <= 0.51
@@ -119,7 +119,7 @@ def test_rows_of_the_network_lie_where_the_crop_says():
 def test_a_dot_comes_back_to_its_place_after_masking_and_resampling():
     hu, lungs = chest()
     np.minimum(hu, 100, out=hu)[5, 97:100, 160:163] = 3000
-    settings = Preprocessing(anchor_greys=False, slab_mm=0, margin=0.05)
+    settings = Preprocessing(anchor_gray_levels=False, slab_mm=0, margin=0.05)
     cut, = lung_slices(ct_of(hu), lungs, settings, indices=[5])
     r0, c0, r1, c1 = cut.crop
     row, column = (np.mean(line) for line in np.nonzero(cut.image > 225))
@@ -142,12 +142,12 @@ def test_anchors_are_the_medians_of_lung_and_tissue():
     values[:10] = 40
     values[0] = 0  # air outside of the body
     lungs = values == 40
-    assert anchor_greys(values, lungs) == (40, 200)
-    assert anchor_greys(values) == (40, 200)  # pure black is padding
-    table = grey_table((40, 200))
+    assert anchor_gray_levels(values, lungs) == (40, 200)
+    assert anchor_gray_levels(values) == (40, 200)  # pure black is padding
+    table = gray_table((40, 200))
     assert (table[40], table[200], table[120], table[0], table[255]) == (60, 190, 125, 28, 235)
-    assert anchor_greys(np.full((5, 5), 9, dtype=np.uint8)) is None
-    assert (grey_table(None) == np.arange(256)).all()
+    assert anchor_gray_levels(np.full((5, 5), 9, dtype=np.uint8)) is None
+    assert (gray_table(None) == np.arange(256)).all()
 
 
 def test_slab_counts_slices_as_far_as_it_covers_them():
@@ -188,7 +188,7 @@ def test_slices_are_made_only_as_they_are_asked_for():
     assert [piece.index for piece in chosen] == [3, 7]  # the first has no lung, the last does not exist
 
 
-def test_grey_anchors_of_a_volume_do_not_depend_on_the_chosen_slices():
+def test_gray_anchors_of_a_volume_do_not_depend_on_the_chosen_slices():
     hu, lungs = chest()
     hu[2:5] += 60
     ct = ct_of(hu)
@@ -301,34 +301,34 @@ def test_what_has_no_lungs_is_refused_with_a_sentence(name):
 # Pictures
 
 
-def chest_picture(slice_=5):
+def chest_image(slice_=5):
     hu, lungs = chest()
     return window(hu[slice_], (-1200, 600)), lungs[slice_]
 
 
 def test_lungs_of_a_whole_picture_are_found_without_the_air_around():
-    picture, lungs = chest_picture()
-    mask = segment_picture(picture)
+    picture, lungs = chest_image()
+    mask = segment_image(picture)
     assert dice(mask, lungs) > 0.95
-    prepared = prepare_picture(picture, Preprocessing(margin=0.0))
+    prepared = prepare_image(picture, Preprocessing(margin=0.0))
     assert prepared.found
     assert prepared.crop == pytest.approx(crop_box(lungs), abs=1.5)
 
 
 def test_a_picture_cropped_to_the_lungs_keeps_them():
-    picture, lungs = chest_picture()
+    picture, lungs = chest_image()
     part = np.s_[55:148, 40:200]  # cuts both lungs at three sides
-    mask = segment_picture(np.ascontiguousarray(picture[part]))
+    mask = segment_image(np.ascontiguousarray(picture[part]))
     assert dice(mask, lungs[part]) > 0.95
-    prepared = prepare_picture(np.ascontiguousarray(picture[part]), Preprocessing())
+    prepared = prepare_image(np.ascontiguousarray(picture[part]), Preprocessing())
     assert prepared.found and prepared.crop == (-0.5, -0.5, 92.5, 159.5)
 
 
 def test_a_white_frame_and_a_letter_do_not_matter():
-    picture, lungs = chest_picture()
+    picture, lungs = chest_image()
     framed = np.pad(picture, 12, constant_values=255)
     framed[2:10, 4:10] = 0
-    assert dice(segment_picture(framed)[12:-12, 12:-12], lungs) > 0.95
+    assert dice(segment_image(framed)[12:-12, 12:-12], lungs) > 0.95
 
 
 def test_lungs_that_nearly_touch_before_and_behind_do_not_enclose_the_mediastinum():
@@ -337,52 +337,52 @@ def test_lungs_that_nearly_touch_before_and_behind_do_not_enclose_the_mediastinu
     between = ellipse((256, 256), 128, 128, 48, 22)
     between[:, 126:131] |= both[:, 126:131]  # five pixels part the lungs where they come together
     picture[both & ~between] = 40
-    mask = segment_picture(picture)
+    mask = segment_image(picture)
     assert mask[between].mean() < 0.3
     assert mask[both & ~between].mean() > 0.97
     vessel = ellipse((256, 256), 128, 70, 12, 12)
     picture[vessel] = 200
-    assert segment_picture(picture)[vessel].all()
+    assert segment_image(picture)[vessel].all()
 
 
 def test_a_picture_without_lungs_is_shown_whole_and_flagged():
     picture = np.full((100, 120), 20, dtype=np.uint8)
     picture[ellipse(picture.shape, 50, 60, 40, 50)] = 180
-    prepared = prepare_picture(picture, Preprocessing())
+    prepared = prepare_image(picture, Preprocessing())
     assert not prepared.found and prepared.image.shape == (512, 512)
-    assert prepare_picture(np.full((100, 120), 7, dtype=np.uint8), Preprocessing()) is None
+    assert prepare_image(np.full((100, 120), 7, dtype=np.uint8), Preprocessing()) is None
     with pytest.raises(ValueError, match="8 bits"):
-        prepare_picture(np.zeros((100, 100, 3)), Preprocessing())
+        prepare_image(np.zeros((100, 100, 3)), Preprocessing())
 
 
-def test_pictures_of_any_window_come_to_the_same_greys():
+def test_pictures_of_any_window_come_to_the_same_grays():
     hu, lungs = chest()
-    images = [prepare_picture(window(hu[5], w), Preprocessing()).image for w in ((-1200, 600), (-1000, 2000))]
+    images = [prepare_image(window(hu[5], w), Preprocessing()).image for w in ((-1200, 600), (-1000, 2000))]
     assert np.abs(images[0].astype(int) - images[1]).mean() < 6
 
 
 def test_pictures_on_a_common_canvas_are_cut_to_themselves():
-    picture, _ = chest_picture()
+    picture, _ = chest_image()
     small = np.ascontiguousarray(picture[40:160, 20:220])
     canvas = np.zeros((3, *picture.shape), dtype=np.uint8)
     canvas[0], canvas[1, :120, :200] = picture, small
-    ct = picture_ct(canvas, (picture.shape, small.shape, (50, 50)))
+    ct = image_ct(canvas, (picture.shape, small.shape, (50, 50)))
     mask = segment_lungs(ct)
-    assert np.array_equal(mask[1, :120, :200], segment_picture(small)) and not mask[2].any()
+    assert np.array_equal(mask[1, :120, :200], segment_image(small)) and not mask[2].any()
     pieces = list(lung_slices(ct, mask, Preprocessing()))
     assert [piece.index for piece in pieces] == [0, 1]  # the last has no lungs
-    alone = prepare_picture(small, Preprocessing(), index=1)
+    alone = prepare_image(small, Preprocessing(), index=1)
     assert np.array_equal(pieces[1].image, alone.image) and pieces[1].crop == alone.crop
 
 
 def test_pictures_without_any_lungs_are_refused():
     with pytest.raises(ValueError, match="No lungs"):
-        segment_lungs(picture_ct(np.full((2, 64, 64), 90, dtype=np.uint8)))
+        segment_lungs(image_ct(np.full((2, 64, 64), 90, dtype=np.uint8)))
 
 
 def test_pictures_are_not_dropped_for_being_dark():
-    picture, _ = chest_picture()
-    dark = picture_ct((picture // 4)[None])
+    picture, _ = chest_image()
+    dark = image_ct((picture // 4)[None])
     settings = replace(Preprocessing.paper(), min_mean=0.5)
     assert len(list(lung_slices(dark, segment_lungs(dark), settings))) == 1
 

@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from LesionAnalysisLib import model as model_module
-from LesionAnalysisLib import model_folder
-from LesionAnalysisLib.backbones import BACKBONES
-from LesionAnalysisLib.clusters import LesionClusters
-from LesionAnalysisLib.fecnn import FeCNN
-from LesionAnalysisLib.model import ModelBundle
-from LesionAnalysisLib.model_folder import bundled_folders, describe_model
-from LesionAnalysisLib.quantization import dequantize, quantize, quantize_weight
+from LesionAnalysisLib.lesions.clusters import LesionClusters
+from LesionAnalysisLib.model import bundle as model_module
+from LesionAnalysisLib.model import folder as model_folder
+from LesionAnalysisLib.model.bundle import ModelBundle
+from LesionAnalysisLib.model.folder import bundled_folders, describe_model
+from LesionAnalysisLib.model.quantization import dequantize, quantize, quantize_weight
+from LesionAnalysisLib.network.backbones import BACKBONES
+from LesionAnalysisLib.network.fecnn import FeCNN
 from torch import nn
 
 FILES = ("config.json", "weights.npz", "clusters.npz", "MODEL_CARD.md", "checksums.json")
@@ -543,7 +543,7 @@ def test_a_model_introduces_itself_without_torch(tmp_path, network):
     described = describe_model(tmp_path / "m")
     loaded = ModelBundle.load(tmp_path / "m")
     assert [described[k] for k in ("id", "title", "license")] == [loaded.id, loaded.title, loaded.license]
-    program = "import sys; import LesionAnalysisLib.model_folder as m; m.describe_model(sys.argv[1]); "
+    program = "import sys; import LesionAnalysisLib.model.folder as m; m.describe_model(sys.argv[1]); "
     program += "sys.exit('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program, str(tmp_path / "m")], env=environment(), check=False)
     assert done.returncode == 0

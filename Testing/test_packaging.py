@@ -199,14 +199,14 @@ def test_the_module_icon_shows_a_hot_lesion_in_bright_lungs_at_16_pixels():
     assert max(small.getpixel((7, 13))) < 90  # the dark between them
 
 
-def test_the_catalogue_is_told_what_the_extension_is_and_needs():
+def test_the_catalog_is_told_what_the_extension_is_and_needs():
     for name in ("HOMEPAGE", "CONTRIBUTORS", "DESCRIPTION", "ICONURL", "SCREENSHOTURLS"):
         assert EXTENSION[f"EXTENSION_{name}"] != [""]
     assert EXTENSION["EXTENSION_DEPENDS"] == ["PyTorch"]
     assert "research" in EXTENSION["EXTENSION_DESCRIPTION"][0]
 
 
-def test_pictures_that_the_catalogue_shows_exist_in_the_repository():
+def test_pictures_that_the_catalog_shows_exist_in_the_repository():
     (home,), (icon,), (screenshots,) = (EXTENSION[f"EXTENSION_{x}"] for x in ("HOMEPAGE", "ICONURL", "SCREENSHOTURLS"))
     base = home.replace("github.com", "raw.githubusercontent.com") + "/main/"
     for url in (icon, *screenshots.split()):
@@ -214,7 +214,7 @@ def test_pictures_that_the_catalogue_shows_exist_in_the_repository():
         assert (ROOT / url.removeprefix(base)).is_file(), url
 
 
-def test_the_catalogue_entry_in_the_readme_agrees_with_the_extension():
+def test_the_catalog_entry_in_the_readme_agrees_with_the_extension():
     (block,) = re.findall(r"```json\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.S)
     entry = json.loads(block)
     assert re.search(r"/Schemas/slicer-extension-catalog-entry-schema-v1\.0\.\d\.json#$", entry["$schema"])
@@ -225,6 +225,6 @@ def test_the_catalogue_entry_in_the_readme_agrees_with_the_extension():
                           "enabled", "scm_revision", "scm_type", "scm_url", "tier"}  # fmt: skip
 
 
-def test_the_repository_is_small_enough_for_the_catalogue():
+def test_the_repository_is_small_enough_for_the_catalog():
     folders = (MODULE, TRAINING, ROOT / "Resources", ROOT / "Testing")
     assert sum(p.stat().st_size for folder in folders for p in folder.rglob("*") if p.is_file()) < 100e6

@@ -9,7 +9,7 @@ import pytest
 from LesionAnalysisLib.phantom import Orientation, Phantom, make_phantom, orientations
 from LesionAnalysisLib.phantom import phantom as phantom_room
 from LesionAnalysisLib.phantom.grid import LPS_AXES, Coarse, Grid
-from LesionAnalysisLib.phantom.lesions import GGO, LesionShape
+from LesionAnalysisLib.phantom.lesion_shapes import GGO, LesionShape
 from LesionAnalysisLib.phantom.noise import TextureTile, ValueNoise, generator, scanner_noise, wave
 from LesionAnalysisLib.phantom.patient import Patient
 from LesionAnalysisLib.phantom.render import render
@@ -120,14 +120,14 @@ def test_lesions_resemble_covid_19(seed):
     lesions = make_phantom((4, 8, 8), (40.0, 40.0, 80.0), seed=seed).lesions
     centers_mm = np.array([lesion.center_ras_mm for lesion in lesions])
     volume = np.array([lesion.volume_ml for lesion in lesions])
-    kinds = [lesion.kind for lesion in lesions]
+    kinds = [lesion.type for lesion in lesions]
     assert 5 <= len(lesions) <= 10
     assert (centers_mm[:, 0] > 0).any() and (centers_mm[:, 0] < 0).any()  # both lungs
     below, behind = centers_mm[:, 2] < -35, centers_mm[:, 1] < -12
     assert volume[below].sum() > volume[~below].sum() and volume[behind].sum() > volume[~behind].sum()
     assert kinds.count("GGO") >= 3 and "consolidation" in kinds
     for lesion in lesions:
-        low, high = {"GGO": (-650, -440), "consolidation": (-110, 50)}.get(lesion.kind, (-520, -200))
+        low, high = {"GGO": (-650, -440), "consolidation": (-110, 50)}.get(lesion.type, (-520, -200))
         assert low <= lesion.mean_hu <= high
         assert 6 <= lesion.radius_mm <= 31
 

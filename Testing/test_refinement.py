@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 from LesionAnalysisLib import ct_from_array
+from LesionAnalysisLib.lesions.refinement import cell_size, density, known_gray_levels, on_grid, refine
 from LesionAnalysisLib.lungs import Preprocessing
-from LesionAnalysisLib.refinement import cell_size, density, known_greys, on_grid, refine
 from scipy import ndimage
 
 SIZE, AIR, LESION, TISSUE = 192, 60, 120, 190
@@ -16,9 +16,9 @@ def disc_at(row, column, radius):
     return np.hypot(ROWS - row, COLUMNS - column) < radius
 
 
-def picture(*lesions, greys=(AIR, LESION, TISSUE), vessel=True, noise=4.0):
+def picture(*lesions, gray_levels=(AIR, LESION, TISSUE), vessel=True, noise=4.0):
     """A slice (SIZE, SIZE) uint8 as the network sees it, not blackened outside of the lungs."""
-    air, lesion, tissue = greys
+    air, lesion, tissue = gray_levels
     image = np.full((SIZE, SIZE), float(tissue))
     image[LUNGS] = air
     for where in lesions:
@@ -98,25 +98,25 @@ def test_heat_outside_of_the_lungs_and_empty_lungs_give_no_lesion():
 
 def test_a_picture_without_contrast_gives_no_lesion():
     flat = np.full((SIZE, SIZE), 90, np.uint8)
-    assert density(flat, LUNGS, greys=None) is None
-    assert len(refine(heat_at((110, 50)), flat, LUNGS, greys=None)) == 0
+    assert density(flat, LUNGS, gray_levels=None) is None
+    assert len(refine(heat_at((110, 50)), flat, LUNGS, gray_levels=None)) == 0
 
 
-def test_greys_that_are_not_anchored_are_measured():
-    other = picture(LEFT, greys=(20, 20 + (LESION - AIR) // 2, 20 + (TISSUE - AIR) // 2), noise=2.0)
-    regions = refine(heat_at((110, 50)), other, LUNGS, greys=None)
+def test_grays_that_are_not_anchored_are_measured():
+    other = picture(LEFT, gray_levels=(20, 20 + (LESION - AIR) // 2, 20 + (TISSUE - AIR) // 2), noise=2.0)
+    regions = refine(heat_at((110, 50)), other, LUNGS, gray_levels=None)
     assert dice(regions.labels > 0, LEFT) > 0.8
 
 
-def test_greys_are_known_by_the_anchors_or_by_the_window():
-    assert known_greys(Preprocessing(), calibrated=True) == known_greys(Preprocessing(), calibrated=False) == (60, 190)
-    fixed = Preprocessing(anchor_greys=False, window_hu=(-1360, 640))
-    assert known_greys(fixed, calibrated=True) == pytest.approx((255 * 500 / 2000, 255 * 1400 / 2000))
-    assert known_greys(fixed, calibrated=False) is None
+def test_grays_are_known_by_the_anchors_or_by_the_window():
+    assert known_gray_levels(Preprocessing(), calibrated=True) == known_gray_levels(Preprocessing(), calibrated=False) == (60, 190)
+    fixed = Preprocessing(anchor_gray_levels=False, window_hu=(-1360, 640))
+    assert known_gray_levels(fixed, calibrated=True) == pytest.approx((255 * 500 / 2000, 255 * 1400 / 2000))
+    assert known_gray_levels(fixed, calibrated=False) is None
 
 
 def test_air_is_that_of_the_slice_and_a_lung_without_any_is_dense():
-    deep_breath = picture(LEFT, greys=(AIR - 30, LESION - 30, TISSUE))
+    deep_breath = picture(LEFT, gray_levels=(AIR - 30, LESION - 30, TISSUE))
     assert dice(refine(heat_at((110, 50)), deep_breath, LUNGS).labels > 0, LEFT) > 0.8
     white = picture(LUNGS, vessel=False)  # all of it diseased
     assert np.median(density(white, LUNGS)[LUNGS]) > 1

@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 
 import pytest
-from LesionAnalysisLib import replacing
-from LesionAnalysisLib.replacing import replaced, whole_file
+from LesionAnalysisLib import atomic_io as replacing
+from LesionAnalysisLib.atomic_io import replaced, whole_file
 
 LIBRARY = Path(replacing.__file__).parents[1]
 
@@ -53,7 +53,7 @@ def test_a_file_keeps_its_ending_while_it_is_written(tmp_path):
 def killed_while_writing(target):
     """Another process is killed while it writes a folder and a file."""
     code = (f"import sys, time; sys.path.insert(0, {str(LIBRARY)!r})\n"
-            "from pathlib import Path\nfrom LesionAnalysisLib.replacing import replaced, whole_file\n"
+            "from pathlib import Path\nfrom LesionAnalysisLib.atomic_io import replaced, whole_file\n"
             f"target = Path({str(target)!r})\n"
             "with replaced(target) as folder, whole_file(target.with_name('c.csv')) as file:\n"
             "    (folder / 'x').write_text('half'), file.write_text('half')\n"

@@ -15,21 +15,18 @@ import pytest
 import SimpleITK as sitk
 from helpers_report import canonical_matrix, make_analysis, oblique_matrix
 from LesionAnalysisLib import RESEARCH_NOTICE
+from LesionAnalysisLib.app.case import FILES, case_files, write_case
+from LesionAnalysisLib.app.summary_table import Summary
+from LesionAnalysisLib.colors import cluster_color, jet
 from LesionAnalysisLib.report import (
-    FILES,
-    Summary,
-    case_files,
-    pictures,
-    probability_words,
-    to_json,
-    write_case,
+    figures as pictures,
 )
-from LesionAnalysisLib.report.chart import probability_chart
-from LesionAnalysisLib.report.colors import cluster_color, jet
-from LesionAnalysisLib.report.html import report_html
+from LesionAnalysisLib.report import probability_words, to_json
+from LesionAnalysisLib.report.html_report import report_html
 from LesionAnalysisLib.report.json_csv import plain
 from LesionAnalysisLib.report.markdown import to_html
-from LesionAnalysisLib.report.words import positive_class
+from LesionAnalysisLib.report.probability_chart import probability_chart
+from LesionAnalysisLib.report.wording import positive_class
 from PIL import Image
 
 
@@ -100,7 +97,7 @@ def test_tables_have_a_row_per_slice_and_per_lesion(analysis, tmp_path):
     assert len(slices) == 24 and len(lesions) == 3
     assert slices[0]["probability"] == "" and slices[0]["lung"] == "0"
     assert slices[13]["lesion_ids"] == "1 2" and slices[13]["positive"] == "1"
-    assert lesions[1]["kind"] == "consolidation" and lesions[1]["name"] == "L02 consolidation 0.80"
+    assert lesions[1]["type"] == "consolidation" and lesions[1]["name"] == "L02 consolidation 0.80"
     assert float(lesions[0]["peak_r_mm"]) == pytest.approx(analysis.lesions[0].peak_ras_mm[0])
 
 
@@ -158,7 +155,7 @@ def test_a_case_that_is_interrupted_leaves_nothing(analysis, tmp_path, monkeypat
     def stop(*_):
         raise interruption
 
-    monkeypatch.setattr("LesionAnalysisLib.report.case.write_html", stop)
+    monkeypatch.setattr("LesionAnalysisLib.app.case.write_html", stop)
     with pytest.raises(type(interruption) if isinstance(interruption, Exception) else interruption):
         write_case(analysis, tmp_path / "case", scene=False)
     assert os.listdir(tmp_path) == []
@@ -170,7 +167,7 @@ def test_an_earlier_case_is_kept_unless_overwritten_and_when_the_new_one_fails(a
         write_case(analysis, folder, scene=False)
     write_case(make_analysis(healthy=True), folder, scene=False, overwrite=True)
     assert json.loads((folder / "analysis.json").read_text("utf-8"))["lesions"] == []
-    monkeypatch.setattr("LesionAnalysisLib.report.case.write_html", lambda *_: 1 / 0)
+    monkeypatch.setattr("LesionAnalysisLib.app.case.write_html", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         write_case(analysis, folder, scene=False, overwrite=True)
     assert json.loads((folder / "analysis.json").read_text("utf-8"))["lesions"] == []
@@ -297,7 +294,7 @@ def test_the_page_says_what_matters(analysis):
 def test_all_text_of_others_is_escaped():
     evil = "<script>alert(1)</script>\"'&"
     analysis = make_analysis(name=evil, warnings=(evil,), card=f"# {evil}\n\n| {evil} |\n|---|\n| {evil} |\n\n- {evil}")
-    lesion = dataclasses.replace(analysis.lesions[0], kind=evil, cluster_name=evil)
+    lesion = dataclasses.replace(analysis.lesions[0], type=evil, cluster_name=evil)
     analysis = dataclasses.replace(
         analysis,
         lesions=(lesion, *analysis.lesions[1:]),
@@ -342,7 +339,7 @@ def test_pictures_of_different_size_show_their_own_part():
     analysis = make_analysis(calibrated=False)
     shapes = tuple((48, 64) if index % 2 else (64, 56) for index in range(24))
     ct = dataclasses.replace(analysis.ct, slice_shapes=shapes)
-    drawn = pictures.slice_pictures(dataclasses.replace(analysis, ct=ct, lung_mask=np.zeros_like(analysis.lung_mask)))
+    drawn = pictures.slice_figures(dataclasses.replace(analysis, ct=ct, lung_mask=np.zeros_like(analysis.lung_mask)))
     for picture in drawn:
         rows, cols = shapes[picture.index]
         width, height = picture.size[0] - 58, picture.size[1] - 28
@@ -368,7 +365,7 @@ def test_the_strongest_slice_of_every_lesion_is_shown(analysis):
     chosen = pictures.strongest_slices(analysis)
     assert len(chosen) == 6 and chosen == sorted(chosen)
     for lesion in analysis.lesions:
-        best = max(lesion.slice_lesions, key=lambda part: part.heat).slice_index
+        best = max(lesion.slice_lesions, key=lambda part: part.activation).slice_index
         assert best in chosen
     assert pictures.strongest_slices(analysis, 2) == [10, 14]
 
@@ -378,8 +375,8 @@ def test_the_strongest_slice_of_every_lesion_is_shown(analysis):
 )
 def test_pictures_show_the_right_side_at_the_left_with_color_only_on_lesions(matrix):
     analysis = make_analysis(matrix)
-    index = max(analysis.lesions[0].slice_lesions, key=lambda part: part.heat).slice_index
-    picture = next(one for one in pictures.slice_pictures(analysis) if one.index == index)
+    index = max(analysis.lesions[0].slice_lesions, key=lambda part: part.activation).slice_index
+    picture = next(one for one in pictures.slice_figures(analysis) if one.index == index)
     pixels = _pixels(picture)[28:, :-58]
     colored = np.ptp(pixels, axis=2) > 40
     center = (matrix @ [31.5, 31.5, 11.5, 1])[0]
@@ -392,7 +389,7 @@ def test_pictures_show_the_right_side_at_the_left_with_color_only_on_lesions(mat
 def test_pixels_become_square_in_millimeters():
     matrix = canonical_matrix(spacing=(2.5, 5.0, 10.0))
     analysis = make_analysis(matrix)
-    drawn = pictures.slice_pictures(analysis, 1)[0]
+    drawn = pictures.slice_figures(analysis, 1)[0]
     rows, cols = np.nonzero(analysis.ct.axial().from_volume(analysis.lung_mask).any(axis=0))
     # The margin is the same number of pixels on each side, so compare the lungs' extent with margin added.
     margin = 0.06 * max(np.ptp(rows), np.ptp(cols)) + 1
@@ -401,7 +398,7 @@ def test_pixels_become_square_in_millimeters():
 
 
 def test_the_scale_bar_is_five_centimeters_long(analysis):
-    picture = pictures.slice_pictures(analysis, 1)[0]
+    picture = pictures.slice_figures(analysis, 1)[0]
     pixels = _pixels(picture)
     row = pixels[pixels.shape[0] - 12, : pixels.shape[1] // 2]
     white = np.flatnonzero((row == 255).all(axis=1))
@@ -426,7 +423,7 @@ def test_boxes_enclose_the_painted_lesion_whatever_the_orientation():
 def test_labels_of_boxes_do_not_hide_each_other():
     analysis = make_analysis()
     twins = tuple(dataclasses.replace(analysis.lesions[0], id=number) for number in range(1, 12))
-    drawn = pictures.slice_pictures(dataclasses.replace(analysis, lesions=twins), 1)
+    drawn = pictures.slice_figures(dataclasses.replace(analysis, lesions=twins), 1)
     assert drawn  # more lesions in one place than labels find room: still a picture
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 from helpers_saliency import import_grad_cam
-from LesionAnalysisLib.fecnn import FeCNN
-from LesionAnalysisLib.lesions import normalize_heat, split_regions
-from LesionAnalysisLib.saliency import (
+from LesionAnalysisLib.lesions.regions import normalize_heat, split_regions
+from LesionAnalysisLib.network.fecnn import FeCNN
+from LesionAnalysisLib.network.saliency import (
     SALIENCY,
     cam,
     grad_pp,

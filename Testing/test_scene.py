@@ -24,14 +24,14 @@ from helpers_scene import (  # noqa: E402
     same_points,
     small_analysis,
 )
+from LesionAnalysisLib.colors import cluster_color  # noqa: E402
 from LesionAnalysisLib.report import to_json  # noqa: E402
-from LesionAnalysisLib.report.colors import cluster_color  # noqa: E402
 from LesionAnalysisLib.scene import (  # noqa: E402
     add_to_scene,
     ct_from_node,
     write_mrb,
 )
-from LesionAnalysisLib.scene import lesions as lesions_module  # noqa: E402
+from LesionAnalysisLib.scene import boxes as lesions_module  # noqa: E402
 from LesionAnalysisLib.scene.mrml import ijk_to_ras, voxels, vtk_matrix  # noqa: E402
 from LesionAnalysisLib.volume import CtVolume  # noqa: E402
 

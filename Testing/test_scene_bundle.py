@@ -22,8 +22,8 @@ from helpers_scene import (  # noqa: E402
     small_analysis,
     snapshot,
 )
+from LesionAnalysisLib.colors import cluster_color  # noqa: E402
 from LesionAnalysisLib.report import to_json  # noqa: E402
-from LesionAnalysisLib.report.colors import cluster_color  # noqa: E402
 from LesionAnalysisLib.scene import add_to_scene, find_in_scene, show_in_slice_views, write_mrb  # noqa: E402
 from LesionAnalysisLib.scene.mrml import ijk_to_ras, voxels, vtk_matrix  # noqa: E402
 
@@ -44,7 +44,7 @@ def test_bundle_read_into_a_fresh_scene_brings_everything_back(app, tmp_path):
     assert np.allclose(ijk_to_ras(ct), GRIDS["oblique"], atol=1e-4)
     assert np.allclose(ijk_to_ras(nodes.lam), GRIDS["oblique"], atol=1e-4)
     assert (ct.GetDisplayNode().GetWindow(), ct.GetDisplayNode().GetLevel()) == (1500, -600)
-    assert ct.GetDisplayNode().GetColorNode().GetName() == "Grey"
+    assert ct.GetDisplayNode().GetColorNode().GetName() == "Gray"
     assert nodes.lam.GetDisplayNode().GetColorNode() is nodes.colors
     assert nodes.lam.GetDisplayNode().GetLowerThreshold() == 1
     assert nodes.colors.GetLookupTable().GetTableValue(255) == pytest.approx((0.5, 0, 0, 1), abs=0.01)

@@ -9,8 +9,8 @@ import pytest
 
 slicer = pytest.importorskip("slicer", reason="the MRML classes (slicer-core) are not installed")
 from helpers_scene import add_ct, column, small_analysis, snapshot  # noqa: E402
+from LesionAnalysisLib.colors import cluster_color  # noqa: E402
 from LesionAnalysisLib.report import to_json  # noqa: E402
-from LesionAnalysisLib.report.colors import cluster_color  # noqa: E402
 from LesionAnalysisLib.scene import (  # noqa: E402
     SceneCluster,
     add_to_scene,
@@ -22,7 +22,7 @@ from LesionAnalysisLib.scene import (  # noqa: E402
     rename_cluster,
     reset_clusters,
 )
-from LesionAnalysisLib.scene.colors import rgb  # noqa: E402
+from LesionAnalysisLib.scene.color_maps import rgb  # noqa: E402
 
 GREEN = (0.0, 0.8, 0.2)
 NAME = 'Rand; 50 % "Ü", <b>'

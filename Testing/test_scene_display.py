@@ -18,9 +18,9 @@ from helpers_scene import (  # noqa: E402
     snapshot,
 )
 from LesionAnalysisLib import scene as room  # noqa: E402
-from LesionAnalysisLib.report.colors import cluster_color  # noqa: E402
+from LesionAnalysisLib.colors import cluster_color  # noqa: E402
 from LesionAnalysisLib.scene import add_to_scene, find_in_scene, show_in_slice_views  # noqa: E402
-from LesionAnalysisLib.scene.colors import color_map, rgb  # noqa: E402
+from LesionAnalysisLib.scene.color_maps import color_map, rgb  # noqa: E402
 from LesionAnalysisLib.scene.mrml import to_world  # noqa: E402
 
 

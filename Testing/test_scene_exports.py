@@ -17,7 +17,7 @@ from helpers_scene import (  # noqa: E402
     small_analysis,
     snapshot,
 )
-from LesionAnalysisLib.report.colors import cluster_color  # noqa: E402
+from LesionAnalysisLib.colors import cluster_color  # noqa: E402
 from LesionAnalysisLib.scene import (  # noqa: E402
     add_to_scene,
     add_to_scene_steps,
@@ -30,7 +30,7 @@ from LesionAnalysisLib.scene import (  # noqa: E402
     set_color_map,
     set_lam_threshold,
 )
-from LesionAnalysisLib.scene.colors import color_map, rgb  # noqa: E402
+from LesionAnalysisLib.scene.color_maps import color_map, rgb  # noqa: E402
 from LesionAnalysisLib.scene.mrml import ijk_to_ras  # noqa: E402
 from vtk.util.numpy_support import vtk_to_numpy  # noqa: E402
 
@@ -99,7 +99,7 @@ def test_segments_by_cluster_have_its_name_and_color(app):
 
 def test_segments_carry_codes_that_slicer_reads(app):
     analysis = small_analysis()
-    lesions = (replace(analysis.lesions[0], kind="consolidation"), *analysis.lesions[1:])
+    lesions = (replace(analysis.lesions[0], type="consolidation"), *analysis.lesions[1:])
     nodes = add_to_scene(replace(analysis, lesions=lesions), app.scene)
     logic = slicer.vtkSlicerTerminologiesModuleLogic()
     types = []

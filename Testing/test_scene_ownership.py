@@ -20,7 +20,7 @@ from LesionAnalysisLib.scene import (  # noqa: E402
     remove_results,
     show_in_slice_views,
 )
-from LesionAnalysisLib.scene import lesions as lesions_module  # noqa: E402
+from LesionAnalysisLib.scene import boxes as lesions_module  # noqa: E402
 from LesionAnalysisLib.scene.mrml import voxels  # noqa: E402
 
 

@@ -18,12 +18,13 @@ from helpers_scene import (  # noqa: E402
     small_analysis,
 )
 from LesionAnalysisLib import scene as room  # noqa: E402
-from LesionAnalysisLib.report import case_files, to_json, write_case  # noqa: E402
-from LesionAnalysisLib.report.colors import cluster_color  # noqa: E402
-from LesionAnalysisLib.report.html import report_html  # noqa: E402
+from LesionAnalysisLib.app.case import case_files, write_case  # noqa: E402
+from LesionAnalysisLib.colors import cluster_color  # noqa: E402
+from LesionAnalysisLib.report import to_json  # noqa: E402
+from LesionAnalysisLib.report.html_report import report_html  # noqa: E402
 from LesionAnalysisLib.report.json_csv import from_json  # noqa: E402
 from LesionAnalysisLib.scene import add_to_scene, find_in_scene, read_analysis, read_record  # noqa: E402
-from LesionAnalysisLib.scene.colors import rgb  # noqa: E402
+from LesionAnalysisLib.scene.color_maps import rgb  # noqa: E402
 from LesionAnalysisLib.scene.mrml import ijk_to_ras, read_attribute, voxels, write_attribute  # noqa: E402
 
 
@@ -49,7 +50,7 @@ def test_json_keeps_what_is_not_a_number_and_slice_lesions_without_a_lesion():
     lost = replace(analysis.slices[5].lesions[0], number=7, score=float("nan"))
     slices = list(analysis.slices)
     slices[5] = replace(slices[5], lesions=(*slices[5].lesions, lost))
-    lesion = replace(analysis.lesions[0], heat=float("inf"), volume_ml=float("nan"))
+    lesion = replace(analysis.lesions[0], activation=float("inf"), volume_ml=float("nan"))
     data = to_json(replace(analysis, slices=tuple(slices), lesions=(lesion, *analysis.lesions[1:])))
     assert data["slices"][5]["lesions"][-1] == {"number": 7, "lesion": None, "cluster": 2, "score": None}
     assert to_json(from_json(data)) == data

@@ -5,15 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from helpers_training import chest_picture
-from LesionAnalysisLib.fecnn import FeCNN
-from LesionAnalysisTrainingLib.augmentation import Augmentation, view
-from LesionAnalysisTrainingLib.config import Phase, TrainingConfig
+from helpers_training import chest_image
+from LesionAnalysisLib.network.fecnn import FeCNN
+from LesionAnalysisTrainingLib.augmentation import view
+from LesionAnalysisTrainingLib.data_loading import UNKNOWN, Views
 from LesionAnalysisTrainingLib.dataset import TRAIN, VALIDATION, Prepared, Sample
 from LesionAnalysisTrainingLib.distributed import Team
 from LesionAnalysisTrainingLib.synthesis import add_lesions
 from LesionAnalysisTrainingLib.trainer import Trainer, lesion_loss
-from LesionAnalysisTrainingLib.views import UNKNOWN, Views
+from LesionAnalysisTrainingLib.training_config import Augmentation, Phase, TrainingConfig
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -24,35 +24,35 @@ def lungs(size=192):
 
 
 def clear_slice(size=192):
-    """Lungs of grey 60 with a vessel of 185, in soft tissue of 190."""
+    """Lungs of gray 60 with a vessel of 185, in soft tissue of 190."""
     mask = lungs(size)
-    greys = np.where(mask, 60, 190).astype(np.uint8)
-    greys[size // 2 : size // 2 + 3][mask[size // 2 : size // 2 + 3]] = 185
-    return greys, mask
+    gray_levels = np.where(mask, 60, 190).astype(np.uint8)
+    gray_levels[size // 2 : size // 2 + 3][mask[size // 2 : size // 2 + 3]] = 185
+    return gray_levels, mask
 
 
 @pytest.mark.parametrize("seed", range(8))
 def test_lesions_lie_in_the_lungs_and_fill_air_only(seed):
-    greys, mask = clear_slice()
-    changed, seen = add_lesions(greys, mask, np.random.default_rng(seed))
+    gray_levels, mask = clear_slice()
+    changed, seen = add_lesions(gray_levels, mask, np.random.default_rng(seed))
     assert changed.dtype == np.uint8 and seen.dtype == bool and seen.any()
-    difference = changed.astype(int) - greys
+    difference = changed.astype(int) - gray_levels
     assert (difference >= 0).all() and changed.max() <= 190
     assert not difference[~mask].any()  # soft tissue is as dense as a lesion can get
-    assert not (seen & (difference < 5) & (greys == 60)).any()
+    assert not (seen & (difference < 5) & (gray_levels == 60)).any()
     assert difference[mask & ~seen].max() <= 0.11 * 130 + 1
-    assert difference[greys == 185].max() <= 5  # the vessel stays
+    assert difference[gray_levels == 185].max() <= 5  # the vessel stays
 
 
 def test_lesions_repeat_with_their_seed_and_differ_without():
-    greys, mask = clear_slice()
-    a, b, c = (add_lesions(greys, mask, np.random.default_rng(s))[0] for s in (1, 1, 2))
+    gray_levels, mask = clear_slice()
+    a, b, c = (add_lesions(gray_levels, mask, np.random.default_rng(s))[0] for s in (1, 1, 2))
     assert np.array_equal(a, b) and not np.array_equal(a, c)
 
 
 def test_too_little_lung_gets_no_lesion():
-    greys, mask = clear_slice()
-    assert add_lesions(greys, np.zeros_like(mask), np.random.default_rng(0)) is None
+    gray_levels, mask = clear_slice()
+    assert add_lesions(gray_levels, np.zeros_like(mask), np.random.default_rng(0)) is None
 
 
 # --- views ---------------------------------------------------------------------------------------------------
@@ -60,8 +60,8 @@ def test_too_little_lung_gets_no_lesion():
 
 class Pictures:
     def __getitem__(self, i):
-        greys, mask = clear_slice()
-        return Prepared(greys, mask, (20.0, 20.0, 170.0, 170.0), True)
+        gray_levels, mask = clear_slice()
+        return Prepared(gray_levels, mask, (20.0, 20.0, 170.0, 170.0), True)
 
 
 def samples():
@@ -106,7 +106,7 @@ def test_erased_boxes_are_even():
     plain = view(Pictures()[0], 64, 0.03, replace(erased, erase_chance=0.0), np.random.default_rng(3)).astype(int)
     inside = np.abs(changed - plain) > 2
     assert 0.005 < inside.mean() < 0.3
-    assert len(np.unique(changed[inside])) <= 3  # one grey a box
+    assert len(np.unique(changed[inside])) <= 3  # one gray a box
 
 
 # --- what is taught ------------------------------------------------------------------------------------------
@@ -165,5 +165,5 @@ def test_a_picture_without_lungs_stays_as_it_is():
 
 
 def test_toy_lungs_can_hold_lesions():
-    picture = chest_picture(np.random.default_rng(0), False, 192)
+    picture = chest_image(np.random.default_rng(0), False, 192)
     assert add_lesions(picture, lungs(), np.random.default_rng(0)) is not None

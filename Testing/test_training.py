@@ -6,14 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from helpers_training import chest_picture
-from LesionAnalysisLib.fecnn import FeCNN
-from LesionAnalysisTrainingLib.augmentation import Augmentation, view
-from LesionAnalysisTrainingLib.config import Phase, TrainingConfig
-from LesionAnalysisTrainingLib.dataset import TRAIN, VALIDATION, PictureStore, Sample
+from helpers_training import chest_image
+from LesionAnalysisLib.network.fecnn import FeCNN
+from LesionAnalysisTrainingLib.augmentation import view
+from LesionAnalysisTrainingLib.data_loading import Views, draw_order, plain_batches, share_of_batches
+from LesionAnalysisTrainingLib.dataset import TRAIN, VALIDATION, Sample, SliceStore
 from LesionAnalysisTrainingLib.distributed import Team
 from LesionAnalysisTrainingLib.trainer import CHECKPOINT, Trainer
-from LesionAnalysisTrainingLib.views import Views, draw_order, plain_batches, share_of_batches
+from LesionAnalysisTrainingLib.training_config import Augmentation, Phase, TrainingConfig
 from PIL import Image
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -26,7 +26,7 @@ def samples(tmp_path_factory):
     for patient in range(8):
         for i in range(3):
             path = folder / f"{patient}-{i}.png"
-            Image.fromarray(chest_picture(rng, patient % 2)).save(path)
+            Image.fromarray(chest_image(rng, patient % 2)).save(path)
             split = VALIDATION if patient >= 6 else TRAIN
             rows.append(Sample(str(path), patient % 2, f"p{patient}", "toy", split))
     return rows
@@ -34,7 +34,7 @@ def samples(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def store(samples, tmp_path_factory):
-    return PictureStore(samples, tmp_path_factory.mktemp("store"), TrainingConfig().preprocessing())
+    return SliceStore(samples, tmp_path_factory.mktemp("store"), TrainingConfig().preprocessing())
 
 
 def tiny(**changes):
@@ -61,7 +61,7 @@ def test_the_paper_recipe_is_the_papers():
     assert (paper.augmentation.rotation, paper.augmentation.shift) == (180.0, 0.05)
     assert (paper.validation_share, paper.test_share, paper.split) == (0.15, 0.05, "patients")
     assert (paper.average, paper.balance, paper.patience, paper.keep_best) == (0.0, False, None, False)
-    assert paper.preprocessing().mask_pictures and not paper.preprocessing().anchor_greys
+    assert paper.preprocessing().mask_images and not paper.preprocessing().anchor_gray_levels
 
 
 @pytest.mark.parametrize("config", [TrainingConfig(), TrainingConfig.paper()])
@@ -114,7 +114,7 @@ def test_plain_views_of_pictures_and_volumes_are_masked_as_an_analysis_masks_the
     volume = Views(Volume(), samples, order, 64, tiny())[0][0]
     assert (volume == 0).float().mean() > (picture == 0).float().mean() + 0.05
     assert torch.equal(volume, Views(store, samples, order, 64, tiny(), masked=True)[0][0])
-    assert torch.equal(volume, Views(store, samples, order, 64, tiny(mask_pictures=True))[0][0])
+    assert torch.equal(volume, Views(store, samples, order, 64, tiny(mask_images=True))[0][0])
 
 
 def test_both_classes_are_drawn_equally_often(samples):

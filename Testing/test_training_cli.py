@@ -15,8 +15,10 @@ from xml.etree import ElementTree
 import pytest
 from helpers_training import class_folders
 from install_tree import install_extension, missing_tool
-from LesionAnalysisTrainingLib import Phase, TrainingConfig, cli, panel
-from LesionAnalysisTrainingLib.options import config_of
+from LesionAnalysisTrainingLib import Phase, TrainingConfig
+from LesionAnalysisTrainingLib import slicer_cli as panel
+from LesionAnalysisTrainingLib import train_command as cli
+from LesionAnalysisTrainingLib.train_options import config_of
 
 ROOT = Path(__file__).resolve().parents[1]
 MODULE = ROOT / "LesionAnalysisTraining" / "LesionAnalysisTraining.py"
@@ -236,7 +238,7 @@ def module(monkeypatch, tmp_path):
 @pytest.fixture
 def training(monkeypatch):
     """Calls of the training itself, which do what a test puts into ``act``."""
-    from LesionAnalysisTrainingLib import run
+    from LesionAnalysisTrainingLib import training as run
 
     calls = SimpleNamespace(act=lambda *_, **__: None, seen=[])
 

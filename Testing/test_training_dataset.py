@@ -14,19 +14,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers_training import chest_picture, class_folders, other_picture, save
+from helpers_training import chest_image, class_folders, other_image, save
 from helpers_volume import chest, refusal, write_series, write_volume
-from LesionAnalysisLib.lungs import Preprocessing, lung_slices, prepare_picture, segment_lungs
+from LesionAnalysisLib.lungs import Preprocessing, lung_slices, prepare_image, segment_lungs
 from LesionAnalysisLib.phantom import make_phantom
 from LesionAnalysisLib.volume import read_ct
 from LesionAnalysisTrainingLib.augmentation import view
-from LesionAnalysisTrainingLib.config import TrainingConfig
 from LesionAnalysisTrainingLib.dataset import (
     TEST,
     TRAIN,
     VALIDATION,
-    PictureStore,
     Sample,
+    SliceStore,
     collect,
     describe,
     prepare_file,
@@ -34,7 +33,8 @@ from LesionAnalysisTrainingLib.dataset import (
 )
 from LesionAnalysisTrainingLib.dataset.duplicates import find_repeats
 from LesionAnalysisTrainingLib.dataset.inspection import inspect
-from LesionAnalysisTrainingLib.dataset.work import in_order
+from LesionAnalysisTrainingLib.dataset.parallel import in_order
+from LesionAnalysisTrainingLib.training_config import TrainingConfig
 from PIL import Image
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -56,7 +56,7 @@ def pictures(tmp_path):
     """DATA with four different loose pictures, to be named in a manifest."""
     rng = np.random.default_rng(0)
     for name in "abcd":
-        save(tmp_path / "data" / f"{name}.png", other_picture(rng))
+        save(tmp_path / "data" / f"{name}.png", other_image(rng))
     return tmp_path / "data"
 
 
@@ -93,7 +93,7 @@ def test_hidden_files_are_skipped_and_others_counted(tmp_path):
     for name in (".DS_Store", "__MACOSX/x.png", "COVID/C0/notes.txt", "COVID/C0/.hidden.png"):
         (data / name).parent.mkdir(exist_ok=True)
         (data / name).write_bytes(b"x")
-    save(data / "loose.png", other_picture(np.random.default_rng(9)))
+    save(data / "loose.png", other_image(np.random.default_rng(9)))
     layout = read_layout([data])
     assert len(layout.samples) == 16
     assert layout.notes[0] == "Ignored in data: what lies beside the folders of the classes (loose.png)."
@@ -103,8 +103,8 @@ def test_hidden_files_are_skipped_and_others_counted(tmp_path):
 def test_files_without_patient_folder_are_patients_of_their_own(tmp_path):
     data, rng = tmp_path / "data", np.random.default_rng(0)
     for i in range(3):
-        save(data / "COVID" / f"c{i}.png", other_picture(rng))
-        save(data / "healthy" / "p" / f"h{i}.png", other_picture(rng))
+        save(data / "COVID" / f"c{i}.png", other_image(rng))
+        save(data / "healthy" / "p" / f"h{i}.png", other_image(rng))
     layout = read_layout([data])
     unknown = [s for s in layout.samples if not s.patient_known]
     assert len({s.patient for s in unknown}) == 3
@@ -205,12 +205,12 @@ def test_folders_that_hold_nothing_to_learn_from_are_refused(tmp_path):
 
 def test_two_files_of_one_name_are_refused(tmp_path):
     data, rng = class_folders(tmp_path / "data"), np.random.default_rng(5)
-    save(data / "COVID" / "C0" / "0.jpg", other_picture(rng))
+    save(data / "COVID" / "C0" / "0.jpg", other_image(rng))
     message = refusal(lambda: read_layout([data]))
     assert "COVID/C0/0.jpg and COVID/C0/0.png" in message
     flat = tmp_path / "flat"
-    save(flat / "COVID" / "1.png", other_picture(rng))
-    save(flat / "sane" / "1.png", other_picture(rng))
+    save(flat / "COVID" / "1.png", other_image(rng))
+    save(flat / "sane" / "1.png", other_image(rng))
     assert "COVID/1.png and sane/1.png" in refusal(lambda: read_layout([flat]))
 
 
@@ -283,7 +283,7 @@ def test_a_volume_without_slice_labels_is_expanded_with_a_note(tmp_path):
 
 
 def test_equal_pixels_have_equal_digests_whatever_the_file(tmp_path):
-    picture = chest_picture(np.random.default_rng(0), True)
+    picture = chest_image(np.random.default_rng(0), True)
     paths = [save(tmp_path / name, picture) for name in ("a.png", "b.bmp", "c.tif")]
     turned = save(tmp_path / "d.png", picture[::-1])
     found = inspect([Sample(str(p), 0, str(p), "s") for p in (*paths, turned)])
@@ -342,7 +342,7 @@ def test_files_of_unknown_patients_that_look_alike_become_one_patient(tmp_path):
     data, rng = tmp_path / "data", np.random.default_rng(0)
     for name, count in (("COVID", 6), ("sane", 6)):
         for i in range(count):
-            picture = other_picture(rng)
+            picture = other_image(rng)
             save(data / name / f"{name}{i}.png", picture)
             Image.fromarray(picture).save(data / name / f"{name}{i}x.jpg", quality=60)
     done = collect([data], TrainingConfig(validation_share=0.3))
@@ -415,14 +415,14 @@ def test_a_volume_is_shown_as_an_analysis_shows_it(tmp_path, settings):
         seen = view(prepared[index], 128, settings.margin, None, None, settings.mask_lungs)
         inner = np.s_[2:-2, 2:-2]  # at a border, a view may blend in what the analysis has cut off
         assert shows_the_same(seen[inner], piece.image[inner])
-        assert prepared[index].calibrated and prepared[index].greys.size < ct.array[0].size
+        assert prepared[index].calibrated and prepared[index].gray_levels.size < ct.array[0].size
 
 
 @pytest.mark.parametrize("settings", [IMPROVED, PAPER])
 @pytest.mark.parametrize("kind", ["whole", "framed", "cropped", "without lungs"])
 def test_a_picture_is_shown_as_an_analysis_shows_it(tmp_path, settings, kind):
     rng, settings = np.random.default_rng(1), replace(settings, size=128)
-    picture = chest_picture(rng, True, 200)
+    picture = chest_image(rng, True, 200)
     if kind == "framed":
         picture = np.pad(picture, ((9, 20), (30, 5)), constant_values=255)
     if kind == "cropped":
@@ -430,8 +430,8 @@ def test_a_picture_is_shown_as_an_analysis_shows_it(tmp_path, settings, kind):
     if kind == "without lungs":
         picture = np.where(np.hypot(*np.mgrid[-100:100, -80:80]) < 70, 180, 0).astype(np.uint8)
     (prepared,) = prepare_file(save(tmp_path / "p.png", picture), [None], settings)
-    expected = prepare_picture(picture, settings)
-    seen = view(prepared, 128, settings.margin, None, None, settings.mask_pictures)
+    expected = prepare_image(picture, settings)
+    seen = view(prepared, 128, settings.margin, None, None, settings.mask_images)
     inner = np.s_[2:-2, 2:-2]
     assert prepared.found == expected.found == (kind != "without lungs")
     assert shows_the_same(seen[inner], expected.image[inner])
@@ -442,7 +442,7 @@ def test_dicom_slices_and_multipage_pictures_are_prepared(tmp_path):
     folder = write_series(tmp_path / "dicom", phantom.ct.array[11:13], tags={"0018|0050": "12"})
     (one,) = prepare_file(sorted(folder.iterdir())[0], [None], IMPROVED)
     assert one.calibrated and one.found
-    pages = [Image.fromarray(chest_picture(np.random.default_rng(i), False)) for i in range(3)]
+    pages = [Image.fromarray(chest_image(np.random.default_rng(i), False)) for i in range(3)]
     pages[0].save(tmp_path / "t.tif", save_all=True, append_images=pages[1:])
     assert [p is not None for p in prepare_file(tmp_path / "t.tif", [0, 2, 3], IMPROVED)] == [True, True, False]
     assert len(inspect([Sample(str(tmp_path / "t.tif"), 0, "t", "s")]).samples) == 3
@@ -462,7 +462,7 @@ def test_slices_with_nothing_to_see_are_none(tmp_path):
 def samples(tmp_path):
     """Six pictures, and slices of a volume among them in no order."""
     rng = np.random.default_rng(0)
-    files = [save(tmp_path / "s" / f"Å{i}.png", chest_picture(rng, i % 2)) for i in range(6)]
+    files = [save(tmp_path / "s" / f"Å{i}.png", chest_image(rng, i % 2)) for i in range(6)]
     rows = [Sample(str(p), i % 2, f"p{i}", "s", TRAIN) for i, p in enumerate(files)]
     volume = str(small_phantom(tmp_path / "s" / "v.nii.gz"))
     slices = [Sample(volume, 1, "v", "s", TRAIN, index) for index in (12, 0, 10)]
@@ -474,12 +474,12 @@ def direct(sample):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_store_keeps_greys_to_the_lowest_bit_and_the_rest_exactly(samples, tmp_path, workers):
-    store = PictureStore(samples, tmp_path / "störe", IMPROVED, workers)
+def test_store_keeps_grays_to_the_lowest_bit_and_the_rest_exactly(samples, tmp_path, workers):
+    store = SliceStore(samples, tmp_path / "störe", IMPROVED, workers)
     assert store.kept == [True] * 4 + [False] + [True] * 4 and len(store) == 9
     for i in (0, 1, 8):
         kept, fresh = store[i], direct(samples[i])
-        assert np.array_equal(kept.lungs, fresh.lungs) and np.abs(kept.greys.astype(int) - fresh.greys).max() <= 1
+        assert np.array_equal(kept.lungs, fresh.lungs) and np.abs(kept.gray_levels.astype(int) - fresh.gray_levels).max() <= 1
         assert (kept.box, kept.found, kept.calibrated) == (fresh.box, fresh.found, i != 1)
     assert "left out" in refusal(lambda: store[4])
     assert sorted(p.suffix for p in (tmp_path / "störe").iterdir()) == [".bin", ".json"]
@@ -488,26 +488,26 @@ def test_store_keeps_greys_to_the_lowest_bit_and_the_rest_exactly(samples, tmp_p
 def test_store_is_found_again_and_made_anew_when_a_file_or_setting_changes(samples, tmp_path):
     def made(settings=IMPROVED):
         steps = []
-        PictureStore(samples, tmp_path / "store", settings, progress=lambda *step: steps.append(step))
+        SliceStore(samples, tmp_path / "store", settings, progress=lambda *step: steps.append(step))
         return bool(steps)
 
     assert made() and not made() and not made(replace(IMPROVED, size=256, mask_lungs=False))
-    assert made(replace(IMPROVED, anchor_greys=False))
+    assert made(replace(IMPROVED, anchor_gray_levels=False))
     os.utime(samples[1].path, (1, 1))
     assert made()
 
 
 def test_store_travels_to_another_process_without_its_pixels(samples, tmp_path):
-    store = PictureStore(samples, tmp_path / "store", IMPROVED)
-    first = store[1].greys
+    store = SliceStore(samples, tmp_path / "store", IMPROVED)
+    first = store[1].gray_levels
     packed = pickle.dumps(store)
-    assert len(packed) < 4000 and np.array_equal(pickle.loads(packed)[1].greys, first)
+    assert len(packed) < 4000 and np.array_equal(pickle.loads(packed)[1].gray_levels, first)
 
 
 def test_a_file_that_has_become_unreadable_is_not_kept(samples, tmp_path):
     Path(samples[1].path).write_bytes(b"x")
     os.remove(samples[2].path)
-    assert PictureStore(samples, tmp_path / "store", IMPROVED).kept[1:4] == [False, False, True]
+    assert SliceStore(samples, tmp_path / "store", IMPROVED).kept[1:4] == [False, False, True]
 
 
 def test_a_stopped_fill_leaves_nothing(samples, tmp_path):
@@ -515,15 +515,15 @@ def test_a_stopped_fill_leaves_nothing(samples, tmp_path):
         raise StopError
 
     with pytest.raises(StopError):
-        PictureStore(samples, tmp_path / "store", IMPROVED, progress=stop)
+        SliceStore(samples, tmp_path / "store", IMPROVED, progress=stop)
     assert list((tmp_path / "store").iterdir()) == []
 
 
 KILLED = """
 import os, sys, pickle
-from LesionAnalysisTrainingLib.dataset import PictureStore
+from LesionAnalysisTrainingLib.dataset import SliceStore
 samples, folder, settings = pickle.loads(bytes.fromhex(sys.argv[1]))
-PictureStore(samples, folder, settings, progress=lambda share, _: os._exit(9) if share > 0.4 else None)
+SliceStore(samples, folder, settings, progress=lambda share, _: os._exit(9) if share > 0.4 else None)
 """
 
 
@@ -532,7 +532,7 @@ def test_a_killed_fill_is_cleaned_up_and_done_again(samples, tmp_path):
     path = os.pathsep.join(p for p in sys.path if p)
     code = subprocess.run([sys.executable, "-c", KILLED, handed], env={**os.environ, "PYTHONPATH": path}).returncode
     assert code == 9 and [p.suffix for p in (tmp_path / "store").iterdir()] == [".tmp"]
-    store = PictureStore(samples, tmp_path / "store", IMPROVED)
+    store = SliceStore(samples, tmp_path / "store", IMPROVED)
     assert store[1].found and sorted(p.suffix for p in (tmp_path / "store").iterdir()) == [".bin", ".json"]
 
 
@@ -541,13 +541,13 @@ def test_a_full_disk_is_told_in_a_sentence(samples, tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("LesionAnalysisTrainingLib.dataset.store.os.replace", full)
-    message = refusal(lambda: PictureStore(samples, tmp_path / "store", IMPROVED), OSError)
+    message = refusal(lambda: SliceStore(samples, tmp_path / "store", IMPROVED), OSError)
     assert "disk is full" in message and list((tmp_path / "store").iterdir()) == []
 
 
 def test_a_store_of_nothing_can_be_made(tmp_path):
     path = save(tmp_path / "flat.png", np.zeros((40, 40), np.uint8))
-    assert PictureStore([Sample(str(path), 0, "p", "s")], tmp_path / "store", IMPROVED).kept == [False]
+    assert SliceStore([Sample(str(path), 0, "p", "s")], tmp_path / "store", IMPROVED).kept == [False]
 
 
 def test_nothing_here_needs_torch():
@@ -571,16 +571,16 @@ def test_real_slices_are_collected_and_shown_as_in_an_analysis(tmp_path):
     assert len(done.samples) == len(rows) and done.classes == ("NonCOVID", "COVID")
     assert done.report.counts["repeated"] == done.report.counts["alike_across_splits"] == 0
     for sample in done.samples[::20]:
-        expected = prepare_picture(read_ct(sample.path).axial().array[0], replace(IMPROVED, size=256))
+        expected = prepare_image(read_ct(sample.path).axial().array[0], replace(IMPROVED, size=256))
         seen = view(direct(sample), 256, IMPROVED.margin, None, None)
         assert shows_the_same(seen[2:-2, 2:-2], expected.image[2:-2, 2:-2])
 
 
 def test_a_part_of_the_store_keeps_order_and_content(tmp_path):
-    paths = [save(tmp_path / f"{i}.png", other_picture(np.random.default_rng(i))) for i in range(4)]
+    paths = [save(tmp_path / f"{i}.png", other_image(np.random.default_rng(i))) for i in range(4)]
     samples = [Sample(str(path), 0, str(i), "toy", TRAIN) for i, path in enumerate(paths)]
-    store = PictureStore(samples, tmp_path / "store", Preprocessing())
+    store = SliceStore(samples, tmp_path / "store", Preprocessing())
     part = store.only([3, 1])
     assert len(part) == 2 and part.kept == [True, True]
-    assert np.array_equal(part[0].greys, store[3].greys) and np.array_equal(part[1].greys, store[1].greys)
+    assert np.array_equal(part[0].gray_levels, store[3].gray_levels) and np.array_equal(part[1].gray_levels, store[1].gray_levels)
     assert len(store) == 4

@@ -5,11 +5,11 @@ import time
 
 import numpy as np
 import pytest
-from LesionAnalysisTrainingLib import evaluation
+from LesionAnalysisTrainingLib import metrics as evaluation
 from LesionAnalysisTrainingLib.calibration import choose_threshold, fit_temperature
-from LesionAnalysisTrainingLib.evaluation import diagnosis_figures, most_wrong, pr_curve, reliability, roc_curve
-from LesionAnalysisTrainingLib.evaluation.resampling import estimates, redraws
-from LesionAnalysisTrainingLib.evaluation.weighted import auc, average_precision, brier, cumulative, rates
+from LesionAnalysisTrainingLib.metrics import diagnosis_figures, most_wrong, pr_curve, reliability, roc_curve
+from LesionAnalysisTrainingLib.metrics.bootstrap import estimates, redraws
+from LesionAnalysisTrainingLib.metrics.weighted import auc, average_precision, brier, cumulative, rates
 from sklearn import metrics
 
 
@@ -110,7 +110,7 @@ def test_slices_of_a_patient_are_redrawn_together():
 
 def test_blocks_of_redraws_add_up_to_the_rounds(monkeypatch):
     whole = np.concatenate(list(redraws(np.arange(30), rounds=10)))
-    monkeypatch.setattr("LesionAnalysisTrainingLib.evaluation.resampling._BLOCK", 100)
+    monkeypatch.setattr("LesionAnalysisTrainingLib.metrics.bootstrap._BLOCK", 100)
     blocks = list(redraws(np.arange(30), rounds=10))
     assert [len(block) for block in blocks] == [3, 3, 3, 1]
     assert np.array_equal(np.concatenate(blocks), whole)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from LesionAnalysisLib.clusters import KChoice
-from LesionAnalysisLib.report.colors import cluster_color
+from LesionAnalysisLib.colors import cluster_color
+from LesionAnalysisLib.lesions.clusters import KChoice
 from LesionAnalysisTrainingLib import plots
-from LesionAnalysisTrainingLib.evaluation import pr_curve, reliability, roc_curve
+from LesionAnalysisTrainingLib.metrics import pr_curve, reliability, roc_curve
 from LesionAnalysisTrainingLib.plots import canvas
 from PIL import Image
 from scipy import ndimage
@@ -155,9 +155,9 @@ def test_calibration_draws_probabilities_before_and_after(tmp_path):
             for t in (3, 1)]  # fmt: skip
     both = plots.draw_calibration(tmp_path / "both.png", *bins, temperature=3.0)
     alone = plots.draw_calibration(tmp_path / "alone.png", bins[0])
-    for path, grey in ((both, True), (alone, False)):
+    for path, gray in ((both, True), (alone, False)):
         markers = ndimage.binary_opening(close(path, canvas.SOFT), np.ones((5, 5))).sum()
-        assert (markers > 50) == grey
+        assert (markers > 50) == gray
         assert close(path, canvas.BLUE).sum() > 500
 
 
@@ -264,7 +264,7 @@ def test_too_few_or_equal_lesions_give_a_sentence(tmp_path, features):
 
 
 def lesion(size=(200, 240), box=(80, 100, 110, 160)):
-    """A dark picture whose lesion is green-free grey 150, and its box."""
+    """A dark picture whose lesion is green-free gray 150, and its box."""
     picture = np.full(size, 20, np.uint8)
     picture[box[0] : box[2], box[1] : box[3]] = 150
     return picture, box
@@ -273,11 +273,11 @@ def lesion(size=(200, 240), box=(80, 100, 110, 160)):
 @pytest.mark.parametrize("box", [(80, 100, 110, 160), (0, 0, 40, 30), (150, 190, 200, 240)])
 def test_the_box_lies_about_the_lesion_in_its_clusters_color(tmp_path, box):
     path = plots.draw_lesion_sheet(tmp_path / "sheet.png", [lesion(box=box)], "Cluster 3", number=3)
-    grey = np.argwhere(close(path, "#969696", 4))
+    gray = np.argwhere(close(path, "#969696", 4))
     colored = np.argwhere(close(path, cluster_color(3), 40))
-    assert len(grey) > 300 and len(colored) > 100
-    assert np.abs(grey.min(axis=0) - colored.min(axis=0)).max() <= 5
-    assert np.abs(grey.max(axis=0) - colored.max(axis=0)).max() <= 5
+    assert len(gray) > 300 and len(colored) > 100
+    assert np.abs(gray.min(axis=0) - colored.min(axis=0)).max() <= 5
+    assert np.abs(gray.max(axis=0) - colored.max(axis=0)).max() <= 5
     assert close(path, cluster_color(1), 12).sum() == 0
 
 
@@ -387,7 +387,7 @@ def test_drawing_leaves_no_trace_and_importing_needs_neither_matplotlib_nor_torc
 import sys
 from LesionAnalysisTrainingLib import plots
 print([m for m in ('matplotlib', 'torch') if m in sys.modules], plots.available())
-from LesionAnalysisTrainingLib.evaluation import reliability
+from LesionAnalysisTrainingLib.metrics import reliability
 import matplotlib
 before = matplotlib.rcParams.copy()  # reading the backend's entry would load pyplot
 plots.draw_calibration({str(tmp_path / "a.png")!r}, reliability([0, 1], [0.1, 0.8]))

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
-from helpers_training import chest_picture
+from helpers_training import chest_image
 from LesionAnalysisLib.analyzer import AnalysisConfig, LesionAnalyzer
-from LesionAnalysisLib.model import ModelBundle
+from LesionAnalysisLib.model.bundle import ModelBundle
 from LesionAnalysisLib.phantom import make_phantom
 from LesionAnalysisLib.volume import read_ct
 from LesionAnalysisTrainingLib import Phase, TrainingConfig, check_data, train
@@ -40,7 +40,7 @@ def make_data(folder, patients, slices=5, size=128):
         place = folder / name / f"DoeJane{patient}"
         place.mkdir(parents=True)
         for i in range(slices):
-            Image.fromarray(chest_picture(rng, patient % 2, size)).save(place / f"{i}.png")
+            Image.fromarray(chest_image(rng, patient % 2, size)).save(place / f"{i}.png")
     return folder
 
 
@@ -87,7 +87,7 @@ def test_the_model_tells_sick_from_healthy_pictures_that_it_never_saw(model, tmp
     for i in range(12):
         folder = tmp_path / ("sick" if i % 2 else "Nonsick")
         folder.mkdir(exist_ok=True)
-        Image.fromarray(chest_picture(rng, i % 2, 128)).save(folder / f"{i}.png")
+        Image.fromarray(chest_image(rng, i % 2, 128)).save(folder / f"{i}.png")
     found, sick = probabilities(model[0].folder, tmp_path)
     assert found[sick].min() > found[~sick].max()
     assert np.mean((found >= model[0].threshold) == sick) > 0.9
@@ -327,7 +327,7 @@ def test_three_classes_in_the_papers_recipe_with_volumes_among_the_pictures(tmp_
         place = tmp_path / "data" / name / f"p{patient}"
         place.mkdir(parents=True)
         for i in range(3):
-            Image.fromarray(chest_picture(rng, name != "Normal", 96)).save(place / f"{i}.png")
+            Image.fromarray(chest_image(rng, name != "Normal", 96)).save(place / f"{i}.png")
     ct = make_phantom((20, 128, 128), (2.8, 2.8, 14.0)).ct
     lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ ct.ijk_to_ras
     image = sitk.GetImageFromArray(ct.array)

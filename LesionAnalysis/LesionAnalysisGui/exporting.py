@@ -8,7 +8,7 @@ from typing import Any
 
 import qt
 import slicer
-from LesionAnalysisLib.volume.files import file_name
+from LesionAnalysisLib.text import file_name
 from slicer.i18n import tr as _
 
 

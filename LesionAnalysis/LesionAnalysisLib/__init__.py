@@ -14,21 +14,21 @@ RESEARCH_NOTICE = (
     "Every finding must be confirmed by a qualified radiologist."
 )
 
-_ROOMS = {
+_MODULES = {
     "Analysis": "results",
     "AnalysisCancelled": "analyzer",
     "AnalysisConfig": "config",
     "LesionAnalyzer": "analyzer",
-    "ModelBundle": "model",
+    "ModelBundle": "model.bundle",
     "CtVolume": "volume",
     "ct_from_array": "volume",
     "read_ct": "volume",
     "make_phantom": "phantom",
 }
-__all__ = list(_ROOMS)
+__all__ = list(_MODULES)
 
 
 def __getattr__(name: str):
-    if name in _ROOMS:
-        return getattr(import_module(f".{_ROOMS[name]}", __name__), name)
+    if name in _MODULES:
+        return getattr(import_module(f".{_MODULES[name]}", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -17,17 +17,17 @@ import numpy as np
 import torch
 
 from .config import AnalysisConfig
-from .density import density_profiles
-from .devices import Runner, choose_device
-from .familiarity import channel_means, unlike_training
-from .findings import Findings
-from .lesions import Regions, peak_features
+from .lesions.density import density_profiles
+from .lesions.findings import Findings
+from .lesions.refinement import cell_size, known_gray_levels
+from .lesions.regions import Regions, peak_features
 from .lungs import LungSlice, Preprocessing, lung_slices, segment_lungs
-from .model import ModelBundle
-from .refinement import cell_size, known_greys
+from .model.bundle import ModelBundle
+from .model.out_of_distribution import channel_means, unlike_training
+from .network.devices import Runner, choose_device
+from .network.saliency import log_odds
+from .pipeline import slice_heat, slice_regions
 from .results import Analysis, SliceDiagnosis, StudySummary
-from .saliency import log_odds
-from .slice_maps import slice_heat, slice_regions
 from .steps import run_to_end
 from .study import sigmoid, study_probability
 from .volume import CtVolume
@@ -183,8 +183,8 @@ class _Run:
 
     def _place(self, item: LungSlice, heat: np.ndarray, activations: torch.Tensor, probability: float) -> None:
         cell = cell_size(self.ct, item.index)
-        greys = known_greys(self.preprocessing, self.ct.calibrated)
-        regions = slice_regions(heat, item, self.lungs[item.index], cell, self.config, greys)
+        gray_levels = known_gray_levels(self.preprocessing, self.ct.calibrated)
+        regions = slice_regions(heat, item, self.lungs[item.index], cell, self.config, gray_levels)
         features = self.analyzer.lesion_features(item, regions, activations)
         self.findings.add(item.index, item.crop, regions, features, probability)
 
@@ -252,7 +252,7 @@ class _Run:
         warnings = [*self.ct.warnings, *dict.fromkeys(self.runner.warnings)]
         self.runner.warnings.clear()
         if not self.ct.calibrated:
-            warnings.append("Pictures have no Hounsfield units and no millimetres: lesions are counted in pixels, "
+            warnings.append("Pictures have no Hounsfield units and no millimeters: lesions are counted in pixels, "
                             "and are not named by their density.")  # fmt: skip
         if not any(s.lung for s in slices):
             warnings.append("No slice shows enough lung to be judged.")

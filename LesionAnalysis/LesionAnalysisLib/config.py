@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 from .lungs import Preprocessing
-from .saliency import SALIENCY
+from .network.saliency import SALIENCY
 
 PRESETS = ("enhanced", "paper")
 CLUSTERED = ("density", "features")  # what clusters of lesions can be made of
@@ -50,7 +50,7 @@ class AnalysisConfig:
 
     @classmethod
     def paper(cls) -> AnalysisConfig:
-        """The paper to the letter: lungs only, tight crop, likelier class; no grey anchors, slabs or calibration."""
+        """The paper to the letter: lungs only, tight crop, likelier class; no gray anchors, slabs or calibration."""
         return cls(
             preset="paper", preprocessing=Preprocessing.paper(), threshold=0.5, calibrated=False, lesion_head=False,
             saliency="grad++", stride16=False, fuse_scales=False, refine=False, split_merged=False,

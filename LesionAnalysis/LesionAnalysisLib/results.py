@@ -2,7 +2,7 @@
 
 Conventions used by every class here:
 
-* positions are millimetres in RAS (MRML's frame); for pictures, which have no millimetres,
+* positions are millimeters in RAS (MRML's frame); for pictures, which have no millimeters,
   the unit is the pixel and ``Analysis.calibrated`` is False;
 * slice indices count along the stored axis that is closest to the patient's long axis, in the
   order of the file, from 0: the index a user finds in the input file;
@@ -31,7 +31,7 @@ class SliceLesion:
     score: float  # softmax(-distance) of the nearest cluster, 0..1
     margin: float  # score minus the second-best cluster's, 0..1
     paper_score: float  # equation 10 as printed
-    heat: float  # peak of the normalised heatmap times the slice's probability, 0..1
+    activation: float  # peak of the normalized heatmap times the slice's probability, 0..1
     peak_ras_mm: Point
     box_ras_mm: Box  # axis-aligned in RAS: minimum and maximum corner
     area_mm2: float  # inside the lung; pixels for pictures
@@ -40,17 +40,17 @@ class SliceLesion:
 
 @dataclass(frozen=True)
 class Lesion:
-    """Slice lesions that overlap in neighbouring slices, linked into one 3D lesion."""
+    """Slice lesions that overlap in neighboring slices, linked into one 3D lesion."""
 
     id: int  # 1, 2, ...: largest volume first
     cluster: int
     cluster_name: str
-    kind: str | None  # "GGO", "partial consolidation", "consolidation" (by HU); None for pictures
+    type: str | None  # "GGO", "partial consolidation", "consolidation" (by HU); None for pictures
     score: float
-    heat: float
+    activation: float
     peak_ras_mm: Point
     box_ras_mm: Box
-    box_ijk: Box  # edges of the box on the CT's own (I, J, K) grid: voxel centres are integers
+    box_ijk: Box  # edges of the box on the CT's own (I, J, K) grid: voxel centers are integers
     first_slice: int
     last_slice: int
     mean_hu: float | None
@@ -59,8 +59,8 @@ class Lesion:
 
     @property
     def label(self) -> str:
-        """Name shown to the user, such as ``L03 GGO 0.91`` (``L03 C1 0.91`` without HU)."""
-        return f"L{self.id:02d} {self.kind or f'C{self.cluster}'} {self.score:.2f}"
+        """Name shown to the user: id, type and activation, such as ``L03 GGO 0.91`` (``L03 C1 0.91`` without HU)."""
+        return f"L{self.id:02d} {self.type or f'C{self.cluster}'} {self.activation:.2f}"
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class SliceDiagnosis:
     """What FeCNN says of one slice (section 3.1); a slice without enough lung has no probability."""
 
     index: int
-    position_mm: float | None  # superior coordinate of the slice's centre; None for pictures
+    position_mm: float | None  # superior coordinate of the slice's center; None for pictures
     lung: bool
     probability: float | None  # of the positive class, 0..1
     diagnosis: str  # name of the class; "" where the slice was not analyzed
@@ -113,5 +113,5 @@ class Analysis:
 
     @property
     def calibrated(self) -> bool:
-        """True where grey values are HU and positions are millimetres (not so for pictures)."""
+        """True where gray values are HU and positions are millimeters (not so for pictures)."""
         return bool(self.input.get("calibrated", True))

@@ -12,15 +12,15 @@ folder together, ``run`` is the way through all of it, ``cli`` the door for the 
 
 from importlib import import_module
 
-_ROOMS = {"TrainingConfig": "config", "Phase": "config", "Augmentation": "augmentation", "train": "run",
-          "check_data": "run"}  # fmt: skip
-__all__ = sorted(_ROOMS)
+_MODULES = {"TrainingConfig": "training_config", "Phase": "training_config", "Augmentation": "training_config",
+            "train": "training", "check_data": "training"}  # fmt: skip
+__all__ = sorted(_MODULES)
 
 
 def __getattr__(name: str):
     """Names of the API, loaded when asked for, since torch takes seconds."""
-    if name in _ROOMS:
-        value = getattr(import_module(f".{_ROOMS[name]}", __name__), name)
+    if name in _MODULES:
+        value = getattr(import_module(f".{_MODULES[name]}", __name__), name)
         globals()[name] = value
         return value
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

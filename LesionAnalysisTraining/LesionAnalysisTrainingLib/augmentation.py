@@ -3,45 +3,13 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from LesionAnalysisLib.lungs.preprocessing import covered_pixels, resample
 from PIL import Image, ImageDraw, ImageFilter
 
 from .dataset import Prepared
-
-
-@dataclass(frozen=True)
-class Augmentation:
-    """How far a view may stray. Shares are of the crop's size; probabilities end in ``_chance``."""
-
-    rotation: float = 12.0  # degrees to either side
-    horizontal_flip: float = 0.5
-    vertical_flip: float = 0.0
-    shift: float = 0.05
-    scale: float = 0.12  # margins from tighter to wider than at inference
-    brightness: float = 0.10  # of the full range
-    contrast: float = 0.20
-    gamma: float = 0.20
-    mask_chance: float = 0.25  # lungs only, as the paper's preprocessing shows them
-    blur_chance: float = 0.25
-    jpeg_chance: float = 0.25
-    noise_chance: float = 0.25
-    drawing_chance: float = 0.15  # arrows, letters, frames as in figures of papers
-    coarse_chance: float = 0.25  # shrunk and enlarged again: small pictures
-    erase_chance: float = 0.0  # boxes blotted out, so that no single lesion has to carry the answer
-    lesion_chance: float = 0.0  # of slices without the disease, which then have it (see ``synthesis``)
-
-    @classmethod
-    def paper(cls) -> Augmentation:
-        """Section 4.2.3: any rotation, both flips, shift 5 %, brightness 50 %, contrast 30 %."""
-        return cls(180.0, 0.5, 0.5, 0.05, 0.0, 0.5, 0.3, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0)
-
-    def movement(self) -> Augmentation:
-        """With the same flips, turns, shifts and scales, and unchanged greys."""
-        still = {f.name: 0.0 for f in fields(self) if f.name.endswith("_chance") and f.name != "mask_chance"}
-        return replace(self, brightness=0.0, contrast=0.0, gamma=0.0, **still)
+from .training_config import Augmentation
 
 
 def _affine(box: tuple[float, float, float, float], size: int, flips: tuple[bool, bool], angle: float,
@@ -49,14 +17,14 @@ def _affine(box: tuple[float, float, float, float], size: int, flips: tuple[bool
     """Pillow's six numbers that take an output pixel to the input: (x, y) -> (ax + by + c, dx + ey + f)."""
     r0, c0, r1, c1 = box
     height, width = (r1 - r0) * scale[0], (c1 - c0) * scale[1]
-    centre_y = (r0 + r1) / 2 + 0.5 + shift[0] * height
-    centre_x = (c0 + c1) / 2 + 0.5 + shift[1] * width
+    center_y = (r0 + r1) / 2 + 0.5 + shift[0] * height
+    center_x = (c0 + c1) / 2 + 0.5 + shift[1] * width
     sx, sy = (-1 if flips[0] else 1) * width / size, (-1 if flips[1] else 1) * height / size
     cos, sin = np.cos(angle), np.sin(angle)
-    # rotate in millimetre-like input space (one pixel is as wide as high there), then centre
+    # rotate in millimeter-like input space (one pixel is as wide as high there), then center
     a, b, d, e = cos * sx, -sin * sy, sin * sx, cos * sy
     half = size / 2
-    return a, b, centre_x - a * half - b * half, d, e, centre_y - d * half - e * half
+    return a, b, center_x - a * half - b * half, d, e, center_y - d * half - e * half
 
 
 def view(picture: Prepared, size: int, margin: float, settings: Augmentation | None,
@@ -65,21 +33,21 @@ def view(picture: Prepared, size: int, margin: float, settings: Augmentation | N
 
     Without ``settings`` it is the plain crop of validation (``masked`` blacks out what is not lung).
     """
-    greys = picture.greys
+    gray_levels = picture.gray_levels
     if settings is not None:
         masked = rng.random() < settings.mask_chance
     if masked and picture.found:
-        greys = np.where(picture.lungs, greys, 0).astype(np.uint8)
+        gray_levels = np.where(picture.lungs, gray_levels, 0).astype(np.uint8)
     r0, c0, r1, c1 = picture.box
     grow_r, grow_c = margin * (r1 - r0), margin * (c1 - c0)
-    rows, columns = greys.shape
+    rows, columns = gray_levels.shape
     top, left = max(-0.5, r0 - grow_r), max(-0.5, c0 - grow_c)
     box = (top, left, min(rows - 0.5, r1 + grow_r), min(columns - 0.5, c1 + grow_c))
     if settings is None:
-        part = covered_pixels(box, greys.shape)  # cut first, as an analysis does: nothing beyond the box bleeds in
+        part = covered_pixels(box, gray_levels.shape)  # cut first, as an analysis does: nothing beyond the box bleeds in
         moved = (box[0] - part[0].start, box[1] - part[1].start, box[2] - part[0].start, box[3] - part[1].start)
-        return resample(np.ascontiguousarray(greys[part]), moved, size)
-    image = Image.fromarray(greys)
+        return resample(np.ascontiguousarray(gray_levels[part]), moved, size)
+    image = Image.fromarray(gray_levels)
     shrink = min((box[2] - box[0]) / size, (box[3] - box[1]) / size)
     if shrink > 1.25:  # no aliasing: soften before fewer pixels are taken
         image = image.filter(ImageFilter.GaussianBlur(0.35 * shrink))
@@ -93,7 +61,7 @@ def view(picture: Prepared, size: int, margin: float, settings: Augmentation | N
 
 
 def _degrade(image: Image.Image, s: Augmentation, rng: np.random.Generator) -> np.ndarray:
-    """Greys, sharpness and traces of publishing, as they vary between sources."""
+    """GrayLevels, sharpness and traces of publishing, as they vary between sources."""
     size = image.width
     if rng.random() < s.coarse_chance:
         small = int(size * rng.uniform(0.4, 0.9))
@@ -122,7 +90,7 @@ def _degrade(image: Image.Image, s: Augmentation, rng: np.random.Generator) -> n
 
 
 def _erase(pixels: np.ndarray, rng: np.random.Generator) -> None:
-    """Blot out one to three boxes with an even grey (Zhong 2020, "Random erasing data augmentation")."""
+    """Blot out one to three boxes with an even gray (Zhong 2020, "Random erasing data augmentation")."""
     size = len(pixels)
     for _ in range(int(rng.integers(1, 4))):
         height, width = (rng.uniform(0.08, 0.3, 2) * size).astype(int)

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from LesionAnalysisLib.replacing import whole_file
+from LesionAnalysisLib.atomic_io import whole_file
 
-from .config import MACHINE
+from .training_config import MACHINE
 
 
 def write_whole(path: Path, content: bytes) -> None:

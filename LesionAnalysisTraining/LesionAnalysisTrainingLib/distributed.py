@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
-from LesionAnalysisLib.devices import choose_device
+from LesionAnalysisLib.network.devices import choose_device
 from torch import Tensor, nn
 
 Value = TypeVar("Value")

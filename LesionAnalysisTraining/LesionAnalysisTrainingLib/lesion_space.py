@@ -7,22 +7,22 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from LesionAnalysisLib.clusters import KChoice, LesionClusters, choose_k
 from LesionAnalysisLib.config import AnalysisConfig
-from LesionAnalysisLib.density import PERCENTILES, density_profiles
-from LesionAnalysisLib.familiarity import channel_means
-from LesionAnalysisLib.fecnn import FeCNN
-from LesionAnalysisLib.folding import FoldedFeCNN
-from LesionAnalysisLib.lesions import Regions, peak_features
+from LesionAnalysisLib.lesions.clusters import KChoice, LesionClusters, choose_k
+from LesionAnalysisLib.lesions.density import PERCENTILES, density_profiles
+from LesionAnalysisLib.lesions.refinement import known_gray_levels
+from LesionAnalysisLib.lesions.regions import Regions, peak_features
 from LesionAnalysisLib.lungs import LungSlice
-from LesionAnalysisLib.refinement import known_greys
-from LesionAnalysisLib.saliency import log_odds
-from LesionAnalysisLib.slice_maps import slice_heat, slice_regions
+from LesionAnalysisLib.model.out_of_distribution import channel_means
+from LesionAnalysisLib.network.fecnn import FeCNN
+from LesionAnalysisLib.network.folding import FoldedFeCNN
+from LesionAnalysisLib.network.saliency import log_odds
+from LesionAnalysisLib.pipeline import slice_heat, slice_regions
 
 from .augmentation import view
-from .config import TrainingConfig
+from .data_loading import Views, loader, plain_batches
 from .dataset import Prepared, Sample
-from .views import Views, loader, plain_batches
+from .training_config import TrainingConfig
 
 _BATCH = 8
 _ANALYSIS = AnalysisConfig()  # clusters are learned from lesions as users see them
@@ -124,11 +124,11 @@ def _regions(heat: np.ndarray, picture: Prepared, shown: np.ndarray, config: Tra
     size = len(shown)
     lungs = np.ones(shown.shape, bool)
     if picture.found:
-        white = replace(picture, greys=picture.lungs.astype(np.uint8) * 255)
+        white = replace(picture, gray_levels=picture.lungs.astype(np.uint8) * 255)
         lungs = view(white, size, config.margin, None, None) > 127
     piece = LungSlice(0, shown, (-0.5, -0.5, size - 0.5, size - 0.5))
-    greys = known_greys(config.preprocessing(), picture.calibrated)
-    return slice_regions(heat, piece, lungs, (size / _CELLS,) * 2, _ANALYSIS, greys)
+    gray_levels = known_gray_levels(config.preprocessing(), picture.calibrated)
+    return slice_regions(heat, piece, lungs, (size / _CELLS,) * 2, _ANALYSIS, gray_levels)
 
 
 def _shares(regions: Regions) -> list[tuple[float, ...]]:

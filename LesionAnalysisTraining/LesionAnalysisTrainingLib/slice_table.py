@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from LesionAnalysisLib.report.json_csv import guarded
-from LesionAnalysisLib.volume.files import printable
+from LesionAnalysisLib.text import printable
 
 from .checkpoint import write_whole
 from .dataset import Sample

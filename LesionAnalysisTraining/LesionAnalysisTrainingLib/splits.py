@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .dataset.files import listed
+from .dataset.data_files import listed
 from .dataset.samples import TEST, TRAIN, VALIDATION, Sample
 
 _NEEDED = (TRAIN, VALIDATION)  # where every class must have a slice

@@ -1,6 +1,6 @@
 """Lesions synthesized in clear lungs, so that a source without the disease does not give the answer away.
 
-Fluid takes the place of air: a share ``f`` of the air in a cell raises its density, and with it the grey level, from g
+Fluid takes the place of air: a share ``f`` of the air in a cell raises its density, and with it the gray level, from g
 toward that of soft tissue by f (tissue - g). Vessels stay visible in ground glass (small f) and vanish in consolidation
 (f near 1), as in radiologists' definitions of the two (Hansell 2008, Fleischner glossary). Foci lie where those of
 COVID-19 often do: many, at the pleura, in the back (section 1 of the paper).
@@ -12,17 +12,17 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-_TISSUE = 190.0  # grey level of soft tissue on the common scale (LesionAnalysisLib.lungs)
+_TISSUE = 190.0  # gray level of soft tissue on the common scale (LesionAnalysisLib.lungs)
 _STEP = 4  # pixels: where foci lie is decided on a coarser grid
 _LEAST_LUNG = 400  # pixels; on less there is no room
 _SEEN = 0.1  # share of the air from which a radiologist would draw a lesion
 
 
-def add_lesions(greys: np.ndarray, lungs: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray] | None:
+def add_lesions(gray_levels: np.ndarray, lungs: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray] | None:
     """The slice with one or several foci of ground glass or consolidation in its lungs.
 
     Args:
-        greys: (H, W) uint8 on the common grey scale.
+        gray_levels: (H, W) uint8 on the common gray scale.
         lungs: (H, W) bool.
         rng: decides number, place, size, shape and density.
 
@@ -33,41 +33,41 @@ def add_lesions(greys: np.ndarray, lungs: np.ndarray, rng: np.random.Generator) 
         return None
     rows, columns = np.nonzero(lungs)
     side = float(max(np.ptp(rows), 0.7 * np.ptp(columns)) + 1)
-    filled = np.zeros(greys.shape, np.float32)
+    filled = np.zeros(gray_levels.shape, np.float32)
     dense = rng.random() < 0.35  # some slices hold consolidations
     coarse = lungs[::_STEP, ::_STEP]
     likely = _likelihood(coarse, side / _STEP, rng)
     for _ in range(1 + rng.geometric(0.4)):
         spot = rng.choice(coarse.size, p=likely)
-        centre = np.array(np.unravel_index(spot, coarse.shape)) * _STEP + rng.uniform(0, _STEP, 2)
+        center = np.array(np.unravel_index(spot, coarse.shape)) * _STEP + rng.uniform(0, _STEP, 2)
         radius = side * float(np.clip(rng.lognormal(np.log(0.07), 0.6), 0.02, 0.3))
         share = rng.uniform(0.65, 1.0) if dense and rng.random() < 0.6 else rng.uniform(0.15, 0.55)
-        _grow(filled, centre, radius, share, rng)
+        _grow(filled, center, radius, share, rng)
     inside = ndimage.uniform_filter(lungs.astype(np.float32), 3)  # no hard edge at the pleura
-    uneven = 0.4 * _cloud(greys.shape, max(4, round(side / rng.uniform(4, 16))), rng)
-    uneven += rng.uniform(0, 0.6) * _cloud(greys.shape, max(2, round(side / rng.uniform(60, 120))), rng)
+    uneven = 0.4 * _cloud(gray_levels.shape, max(4, round(side / rng.uniform(4, 16))), rng)
+    uneven += rng.uniform(0, 0.6) * _cloud(gray_levels.shape, max(2, round(side / rng.uniform(60, 120))), rng)
     filled *= inside * (0.6 + uneven)
     filled = np.clip(filled, 0, 1)
-    air = greys.astype(np.float32)
+    air = gray_levels.astype(np.float32)
     changed = np.rint(air + filled * np.clip(_TISSUE - air, 0, None)).astype(np.uint8)
     return changed, filled > _SEEN
 
 
 def _likelihood(lungs: np.ndarray, side: float, rng: np.random.Generator) -> np.ndarray:
-    """Probability of each cell to be the centre of a focus: more at the pleura, more in the back."""
+    """Probability of each cell to be the center of a focus: more at the pleura, more in the back."""
     depth = ndimage.distance_transform_edt(lungs)
     height = np.linspace(0, 1, lungs.shape[0])[:, None]
     weights = (0.3 + np.exp(-depth / (0.06 * side))) * (0.3 + height * rng.uniform(0, 1.5)) * lungs
     return (weights / weights.sum()).ravel()
 
 
-def _grow(filled: np.ndarray, centre: np.ndarray, radius: float, share: float, rng: np.random.Generator) -> None:
+def _grow(filled: np.ndarray, center: np.ndarray, radius: float, share: float, rng: np.random.Generator) -> None:
     """Fill ``share`` of the air of an uneven blob, more in its middle, with a soft or a sharp edge."""
     stretch, angle = rng.uniform(0.6, 1.6), rng.uniform(0, np.pi)
     reach = int(np.ceil(2.2 * radius * max(stretch, 1 / stretch)))
-    r0, c0 = (max(0, int(x) - reach) for x in centre)
-    r1, c1 = (min(n, int(x) + reach + 1) for x, n in zip(centre, filled.shape, strict=True))
-    y, x = np.ogrid[r0 - centre[0] : r1 - centre[0], c0 - centre[1] : c1 - centre[1]]
+    r0, c0 = (max(0, int(x) - reach) for x in center)
+    r1, c1 = (min(n, int(x) + reach + 1) for x, n in zip(center, filled.shape, strict=True))
+    y, x = np.ogrid[r0 - center[0] : r1 - center[0], c0 - center[1] : c1 - center[1]]
     u = (x * np.cos(angle) + y * np.sin(angle)) * stretch
     v = (y * np.cos(angle) - x * np.sin(angle)) / stretch
     height = 1.7 - np.hypot(u, v)[: r1 - r0, : c1 - c0] / radius

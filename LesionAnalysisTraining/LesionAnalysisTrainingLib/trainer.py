@@ -12,18 +12,18 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from LesionAnalysisLib.backbones import load_imagenet
-from LesionAnalysisLib.devices import choose_precision
-from LesionAnalysisLib.fecnn import EnsembleFusion, FeCNN
-from LesionAnalysisLib.saliency import log_odds
+from LesionAnalysisLib.network.backbones import load_imagenet
+from LesionAnalysisLib.network.devices import choose_precision
+from LesionAnalysisLib.network.fecnn import EnsembleFusion, FeCNN
+from LesionAnalysisLib.network.saliency import log_odds
 from torch import Tensor, nn
 
 from .checkpoint import changed_settings, load_checkpoint, save_checkpoint, write_json
-from .config import Phase, TrainingConfig
+from .data_loading import Views, draw_order, loader, plain_batches, share_of_batches
 from .dataset import TRAIN, VALIDATION, Prepared, Sample
 from .distributed import Team
-from .evaluation import auc
-from .views import Views, draw_order, loader, plain_batches, share_of_batches
+from .metrics import auc
+from .training_config import Phase, TrainingConfig
 
 Progress = Callable[[float, str], None]
 _EVALUATION_BATCH = 16

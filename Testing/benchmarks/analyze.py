@@ -30,10 +30,10 @@ sys.path[:0] = [str(HERE), str(HERE.parents[1] / "LesionAnalysis")]
 import straightforward  # noqa: E402
 from LesionAnalysisLib.analyzer import AnalysisConfig, LesionAnalyzer  # noqa: E402
 from LesionAnalysisLib.lungs import lung_slices, segment_lungs  # noqa: E402
-from LesionAnalysisLib.model import ModelBundle  # noqa: E402
+from LesionAnalysisLib.model.bundle import ModelBundle  # noqa: E402
+from LesionAnalysisLib.network.saliency import log_odds  # noqa: E402
 from LesionAnalysisLib.phantom import make_phantom  # noqa: E402
-from LesionAnalysisLib.saliency import log_odds  # noqa: E402
-from LesionAnalysisLib.slice_maps import slice_heat  # noqa: E402
+from LesionAnalysisLib.pipeline import slice_heat  # noqa: E402
 from LesionAnalysisLib.volume import CtVolume, ct_from_array, read_ct  # noqa: E402
 
 MEMORY_SLICES = (50, 300, 1200)

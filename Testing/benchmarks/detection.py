@@ -17,7 +17,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parents[1] / "LesionAnalysis"), str(HERE.parents[1] / "LesionAnalysisTraining")]
 
-from LesionAnalysisTrainingLib.cli import evaluate_main  # noqa: E402
+from LesionAnalysisTrainingLib.evaluate.evaluate_command import evaluate_main  # noqa: E402
 
 
 def main() -> int:

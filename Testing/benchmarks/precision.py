@@ -21,11 +21,11 @@ import torch
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "LesionAnalysis"))
 
-from LesionAnalysisLib.devices import choose_precision  # noqa: E402
-from LesionAnalysisLib.folding import FoldedFeCNN  # noqa: E402
 from LesionAnalysisLib.lungs import Preprocessing, lung_slices, segment_lungs  # noqa: E402
-from LesionAnalysisLib.model import ModelBundle  # noqa: E402
-from LesionAnalysisLib.saliency import log_odds  # noqa: E402
+from LesionAnalysisLib.model.bundle import ModelBundle  # noqa: E402
+from LesionAnalysisLib.network.devices import choose_precision  # noqa: E402
+from LesionAnalysisLib.network.folding import FoldedFeCNN  # noqa: E402
+from LesionAnalysisLib.network.saliency import log_odds  # noqa: E402
 from LesionAnalysisLib.study import sigmoid  # noqa: E402
 from LesionAnalysisLib.volume import read_ct  # noqa: E402
 
@@ -42,11 +42,11 @@ def pictures(paths: list[Path], preprocessing: Preprocessing, count: int) -> np.
 
 
 @torch.inference_mode()
-def probabilities(bundle: ModelBundle, greys: np.ndarray, dtype: torch.dtype) -> tuple[np.ndarray, float]:
+def probabilities(bundle: ModelBundle, gray_levels: np.ndarray, dtype: torch.dtype) -> tuple[np.ndarray, float]:
     """Probability of each picture, and the seconds of all."""
     folded, odds = FoldedFeCNN(bundle.network(), dtype), []
     began = time.perf_counter()
-    for batch in torch.from_numpy(greys).split(8):
+    for batch in torch.from_numpy(gray_levels).split(8):
         logits = folded(batch[:, None].float() / 255) / bundle.temperature
         odds.append(log_odds(logits, bundle.positive))
     return sigmoid(torch.cat(odds).numpy()), time.perf_counter() - began
@@ -62,12 +62,12 @@ def main() -> int:
     paths = args.volumes or sorted((ROOT.parent / "shared" / "data" / "volumes").glob("*.nii.gz"))
     if not paths:
         parser.error("there are no volumes in ../shared/data: name some with --volumes")
-    greys = pictures(paths, Preprocessing.from_dict(bundle.preprocessing), args.slices)
-    exact, slow = probabilities(bundle, greys, torch.float32)
-    rounded, fast = probabilities(bundle, greys, torch.bfloat16)
+    gray_levels = pictures(paths, Preprocessing.from_dict(bundle.preprocessing), args.slices)
+    exact, slow = probabilities(bundle, gray_levels, torch.float32)
+    rounded, fast = probabilities(bundle, gray_levels, torch.bfloat16)
     change = np.abs(rounded - exact)
     native = choose_precision("auto", torch.device("cpu")) == torch.bfloat16
-    print(f"{len(greys)} slices, probabilities {exact.min():.3f} to {exact.max():.3f}")
+    print(f"{len(gray_levels)} slices, probabilities {exact.min():.3f} to {exact.max():.3f}")
     print(f"bfloat16 against float32: at most {change.max():.4f} (asked: {LIMIT}), median {np.median(change):.4f}")
     print(f"times as fast: {slow / fast:.2f}" if native else "this processor has no bfloat16: no times")
     return int(change.max() > LIMIT)

@@ -51,12 +51,12 @@ def prepare_slice(hu: np.ndarray) -> tuple[np.ndarray, tuple[slice, slice]] | No
     lungs = segment_slice(hu)
     if not lungs.any():
         return None
-    grey = np.clip((hu + 1200.0) / 1800.0, 0, 1) * lungs
+    gray = np.clip((hu + 1200.0) / 1800.0, 0, 1) * lungs
     rows, columns = np.flatnonzero(lungs.any(1)), np.flatnonzero(lungs.any(0))
     crop = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-    if grey[crop].mean() < MIN_MEAN:
+    if gray[crop].mean() < MIN_MEAN:
         return None
-    return resize(grey[crop], (SIZE, SIZE), anti_aliasing=True), crop
+    return resize(gray[crop], (SIZE, SIZE), anti_aliasing=True), crop
 
 
 def run(volume: np.ndarray, network, clusters, positive: int = 1, every: bool = True) -> Outcome:

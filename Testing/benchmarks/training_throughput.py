@@ -23,13 +23,13 @@ sys.path[:0] = [str(ROOT / name) for name in ("LesionAnalysis", "LesionAnalysisT
 import numpy as np
 import torch
 import torch.nn.functional as F
-from helpers_training import chest_picture
-from LesionAnalysisLib.devices import choose_device
-from LesionAnalysisTrainingLib.config import Phase, TrainingConfig
-from LesionAnalysisTrainingLib.dataset import TRAIN, VALIDATION, PictureStore, Sample
+from helpers_training import chest_image
+from LesionAnalysisLib.network.devices import choose_device
+from LesionAnalysisTrainingLib.data_loading import Views, draw_order, loader, share_of_batches
+from LesionAnalysisTrainingLib.dataset import TRAIN, VALIDATION, Sample, SliceStore
 from LesionAnalysisTrainingLib.distributed import Team
 from LesionAnalysisTrainingLib.trainer import Trainer
-from LesionAnalysisTrainingLib.views import Views, draw_order, loader, share_of_batches
+from LesionAnalysisTrainingLib.training_config import Phase, TrainingConfig
 from PIL import Image
 
 
@@ -61,13 +61,13 @@ def make_trainer(args: argparse.Namespace, folder: Path) -> Trainer:
     rng, samples = np.random.default_rng(0), []
     for i in range(48):
         path = folder / f"{i}.png"
-        Image.fromarray(chest_picture(rng, i % 2, 512)).save(path)
+        Image.fromarray(chest_image(rng, i % 2, 512)).save(path)
         samples.append(Sample(str(path), i % 2, f"p{i}", "toy", VALIDATION if i < 4 else TRAIN))
     config = replace(
         TrainingConfig(backbone=args.backbone, imagenet=None, device=args.device, workers=args.workers),
         phases=(Phase(args.size, 1000, args.batch),), samples_per_epoch=args.batch * args.batches,
     )  # fmt: skip
-    store = PictureStore(samples, folder / "pictures", config.preprocessing())
+    store = SliceStore(samples, folder / "pictures", config.preprocessing())
     return Trainer(samples, store, 2, 1, config, folder, Team(choose_device(args.device)), log=lambda _: None)
 
 

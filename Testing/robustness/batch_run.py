@@ -32,7 +32,7 @@ def measure(folder: Path, count: int, broken: int) -> dict:
 def make_inputs(folder: Path, count: int, broken: int) -> tuple[list[Path], list[str]]:
     """``count`` inputs, of which ``broken``, evenly spread, cannot be read; and the names of those."""
     from LesionAnalysisLib.phantom import make_phantom
-    from LesionAnalysisLib.report import write_volume
+    from LesionAnalysisLib.volume.writing import write_volume
 
     folder.mkdir(parents=True)
     ct = make_phantom((8, 80, 80), (4.4, 4.4, 36.0), noise_hu=5).ct
@@ -76,7 +76,8 @@ def resident_mb() -> float:
 
 def _run(paths: list[Path], output: Path, model: Path) -> dict:
     """The command, with a look at the memory after each case."""
-    from LesionAnalysisLib import batch, cli
+    from LesionAnalysisLib import cli
+    from LesionAnalysisLib.app import batch
 
     memory, seconds, once = [], [], batch.Batch.run_case
 

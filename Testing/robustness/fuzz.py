@@ -56,8 +56,8 @@ def _file(suffix: str) -> Target:
 
 def _config() -> Target:
     """``config.json``, and the preprocessing that it describes."""
-    from LesionAnalysisLib.model import _check_preprocessing
-    from LesionAnalysisLib.model_folder import read_config
+    from LesionAnalysisLib.model.bundle import _check_preprocessing
+    from LesionAnalysisLib.model.folder import read_config
 
     def run(data: bytes) -> None:
         try:
@@ -69,7 +69,7 @@ def _config() -> Target:
 
 
 def _checksums() -> Target:
-    from LesionAnalysisLib.model_folder import CARD, CHECKSUMS, CLUSTERS, CONFIG, WEIGHTS, read_verified
+    from LesionAnalysisLib.model.folder import CARD, CHECKSUMS, CLUSTERS, CONFIG, WEIGHTS, read_verified
 
     folder = _SCRATCH / "model"
     folder.mkdir(exist_ok=True)
@@ -88,8 +88,9 @@ def _checksums() -> Target:
 
 def _npz() -> Target:
     """The arrays of weights and clusters."""
-    from LesionAnalysisLib.clusters import LesionClusters
-    from LesionAnalysisLib.model import _parse, _read_arrays
+    from LesionAnalysisLib.lesions.clusters import LesionClusters
+    from LesionAnalysisLib.model.arrays import _read_arrays
+    from LesionAnalysisLib.model.bundle import _parse
 
     def run(data: bytes) -> None:
         try:
@@ -130,7 +131,7 @@ def _card() -> Target:
 
 
 def _manifest() -> Target:
-    from LesionAnalysisTrainingLib.dataset.tables import read_manifest, read_slice_labels
+    from LesionAnalysisTrainingLib.dataset.manifest import read_manifest, read_slice_labels
 
     folder = _SCRATCH / "data"
     folder.mkdir(exist_ok=True)
@@ -150,7 +151,7 @@ def _manifest() -> Target:
 
 
 def _check_sentence(error: Exception, *forbidden: type) -> None:
-    from LesionAnalysisLib.console import sentence
+    from LesionAnalysisLib.text import sentence
 
     assert not isinstance(error, forbidden), type(error)
     words = sentence(error)
@@ -199,7 +200,7 @@ def _good_inputs(target: str) -> list[bytes]:
     from PIL import Image
 
     ct = chest(2, 30, 40)[:, :12, :12].copy()
-    grey = np.arange(144, dtype=np.uint8).reshape(12, 12)
+    gray = np.arange(144, dtype=np.uint8).reshape(12, 12)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if target in ("nifti", "nifti-gz"):
@@ -214,8 +215,8 @@ def _good_inputs(target: str) -> list[bytes]:
             pictures = []
             for mode in kinds.get(target, ("L", "RGB", "P")):
                 buffer = io.BytesIO()
-                base = Image.fromarray(grey)
-                picture = Image.fromarray(grey.astype(np.uint16) * 99) if mode == "I;16" else base.convert(mode)
+                base = Image.fromarray(gray)
+                picture = Image.fromarray(gray.astype(np.uint16) * 99) if mode == "I;16" else base.convert(mode)
                 picture.save(buffer, target.upper())
                 pictures.append(buffer.getvalue())
             return pictures

@@ -27,13 +27,13 @@ import numpy as np
 import torch
 from helpers_volume import RAS, chest
 from LesionAnalysisLib.analyzer import LesionAnalyzer
-from LesionAnalysisLib.backbones import BACKBONES
-from LesionAnalysisLib.clusters import LesionClusters
 from LesionAnalysisLib.config import AnalysisConfig
-from LesionAnalysisLib.console import sentence
-from LesionAnalysisLib.fecnn import FeCNN
+from LesionAnalysisLib.lesions.clusters import LesionClusters
 from LesionAnalysisLib.lungs import Preprocessing
-from LesionAnalysisLib.model import ModelBundle
+from LesionAnalysisLib.model.bundle import ModelBundle
+from LesionAnalysisLib.network.backbones import BACKBONES
+from LesionAnalysisLib.network.fecnn import FeCNN
+from LesionAnalysisLib.text import sentence
 from LesionAnalysisLib.volume import ct_from_array
 from torch import nn
 

@@ -30,8 +30,8 @@ PATIENCE_S = 300.0  # a command, or the end after a signal, that takes longer ha
 _ONE_THREAD = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"), "1"
 )
-_ROOMS = ("LesionAnalysisLib.analyzer", "LesionAnalysisLib.batch", "LesionAnalysisLib.model", "LesionAnalysisLib.scene",
-          "LesionAnalysisTrainingLib.cli", "LesionAnalysisTrainingLib.run")  # fmt: skip
+_ROOMS = ("LesionAnalysisLib.analyzer", "LesionAnalysisLib.app.batch", "LesionAnalysisLib.model.bundle", "LesionAnalysisLib.scene",
+          "LesionAnalysisTrainingLib.train_command", "LesionAnalysisTrainingLib.training")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def whole_cases(output: Path) -> list[str]:
 def check_case(folder: Path, scene: bool = True) -> None:
     """AssertionError where a case folder is not whole."""
     import SimpleITK as sitk
-    from LesionAnalysisLib.report import case_files
+    from LesionAnalysisLib.app.case import case_files
     from LesionAnalysisLib.report.json_csv import from_json
 
     assert {p.name for p in folder.iterdir()} == set(case_files(scene)), folder
@@ -131,7 +131,7 @@ def table(path: Path) -> list[dict[str, str]]:
 
 def rows(output: Path) -> dict[str, dict[str, str]]:
     """The rows of ``summary.csv`` by case, as the product reads them."""
-    from LesionAnalysisLib.report import Summary
+    from LesionAnalysisLib.app.summary_table import Summary
 
     found = Summary(output / "summary.csv").rows()
     assert len({row["case"] for row in found}) == len(found)
@@ -153,7 +153,7 @@ def content(output: Path) -> dict[str, object]:
 
 def model_content(folder: Path) -> dict[str, object]:
     """What a model folder and the table beside it hold, without times and the model's own name."""
-    from LesionAnalysisLib.model import ModelBundle
+    from LesionAnalysisLib.model.bundle import ModelBundle
     from thin_networks import thin_networks
 
     with thin_networks():

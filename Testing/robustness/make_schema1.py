@@ -20,10 +20,10 @@ if __name__ == "__main__":
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from hostile_bundles import BACKBONE, WIDTH, known_backbone  # noqa: E402
-from LesionAnalysisLib.clusters import LesionClusters  # noqa: E402
-from LesionAnalysisLib.fecnn import FeCNN  # noqa: E402
+from LesionAnalysisLib.lesions.clusters import LesionClusters  # noqa: E402
 from LesionAnalysisLib.lungs import Preprocessing  # noqa: E402
-from LesionAnalysisLib.model import ModelBundle  # noqa: E402
+from LesionAnalysisLib.model.bundle import ModelBundle  # noqa: E402
+from LesionAnalysisLib.network.fecnn import FeCNN  # noqa: E402
 
 
 def picture() -> torch.Tensor:

@@ -10,33 +10,27 @@ import pytest
 import torch
 from helpers_analyzer import small_bundle
 from helpers_report import make_analysis
-from helpers_training import chest_picture, save
+from helpers_training import chest_image, save
 from interruptions import check_case, leftovers, rows
 from LesionAnalysisLib import cli
-from LesionAnalysisLib.console import sentence
+from LesionAnalysisLib.app.case import write_case
+from LesionAnalysisLib.app.summary_table import Summary
 from LesionAnalysisLib.lungs import Preprocessing
-from LesionAnalysisLib.model import _write as write_model
+from LesionAnalysisLib.model.bundle import _write as write_model
 from LesionAnalysisLib.phantom import make_phantom
-from LesionAnalysisLib.report import (
-    Summary,
-    to_json,
-    write_case,
-    write_html,
-    write_json,
-    write_lesions_csv,
-    write_slices_csv,
-    write_volume,
-)
+from LesionAnalysisLib.report import to_json, write_html, write_json, write_lesions_csv, write_slices_csv
 from LesionAnalysisLib.scene import write_mrb
+from LesionAnalysisLib.text import sentence
+from LesionAnalysisLib.volume.writing import write_volume
 from LesionAnalysisTrainingLib import plots
 from LesionAnalysisTrainingLib.checkpoint import save_checkpoint
 from LesionAnalysisTrainingLib.checkpoint import write_json as write_state
-from LesionAnalysisTrainingLib.compare.report import write as write_comparison
-from LesionAnalysisTrainingLib.dataset import PictureStore, Sample
-from LesionAnalysisTrainingLib.evaluate.output import write_report
-from LesionAnalysisTrainingLib.evaluate.report import Plot, Report
-from LesionAnalysisTrainingLib.evaluate.tables import Table
+from LesionAnalysisTrainingLib.dataset import Sample, SliceStore
+from LesionAnalysisTrainingLib.evaluate.evaluation_report import Plot, Report
+from LesionAnalysisTrainingLib.evaluate.report_folder import write_report
+from LesionAnalysisTrainingLib.evaluate.report_tables import Table
 from LesionAnalysisTrainingLib.slice_table import write_slice_table
+from reproduction.comparison.comparison_report import write as write_comparison
 from small_disk import small_disk
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -86,7 +80,7 @@ def pictures(tmp_path_factory):
     folder, rng = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0)
     for i in range(24):
         path = folder / ("NonCOVID", "COVID")[i % 2] / f"p{i // 2 % 4}-{i % 2}" / f"{i}.png"
-        save(path, chest_picture(rng, bool(i % 2), 64))
+        save(path, chest_image(rng, bool(i % 2), 64))
     return folder
 
 
@@ -120,7 +114,7 @@ WRITERS = {
         path / "checkpoint.pt", {"network": {"a": torch.zeros(90_000)}}, {"epoch": 1}
     ),
     "history.json": lambda a, inputs, pictures, path: write_state(path / "history.json", ["x" * 9000]),
-    "prepared slices": lambda a, inputs, pictures, path: PictureStore(
+    "prepared slices": lambda a, inputs, pictures, path: SliceStore(
         stored_samples(pictures), path / "pictures", Preprocessing(size=64)
     ),
     "table of slices": lambda a, inputs, pictures, path: write_slice_table(

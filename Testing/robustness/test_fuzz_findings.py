@@ -7,13 +7,13 @@ import pytest
 from helpers_report import make_analysis
 from helpers_volume import chest, refusal, write_volume
 from hostile_names import active_content, words_of
-from LesionAnalysisLib.batch import Batch, Case
-from LesionAnalysisLib.console import Console
+from LesionAnalysisLib.app.batch import Batch, Case
+from LesionAnalysisLib.app.progress import Console
 from LesionAnalysisLib.report.json_csv import from_json, to_json
 from LesionAnalysisLib.report.markdown import to_html
 from LesionAnalysisLib.scene.restore import _parse
 from LesionAnalysisLib.volume import read_ct
-from LesionAnalysisTrainingLib.card import _table
+from LesionAnalysisTrainingLib.model_card import _table
 
 DEEP = "[" * 100_000 + "]" * 100_000
 

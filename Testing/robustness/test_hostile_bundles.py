@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from hostile_bundles import CANARY, CARD, MET, REFUSED, SCRIPT, analyze, attempt, good_bundle, known_backbone, text
 from LesionAnalysisLib import cli
-from LesionAnalysisLib.model import ModelBundle, _read_arrays
-from LesionAnalysisLib.model_folder import ADVICE, describe_model
+from LesionAnalysisLib.model.arrays import _read_arrays
+from LesionAnalysisLib.model.bundle import ModelBundle
+from LesionAnalysisLib.model.folder import ADVICE, describe_model
 
 MOST_BYTES = 30e6  # that a small model may take, whatever it claims to be
 ADVISED = (ADVICE, "choose another model folder", "Too many levels of symbolic links")

@@ -12,23 +12,23 @@ import pytest
 from helpers_analyzer import small_bundle
 from helpers_report import make_analysis
 from helpers_scene import HeadlessSlicer
-from helpers_training import class_folders, other_picture, save
+from helpers_training import class_folders, other_image, save
 from helpers_volume import chest, write_series, write_volume
 from hostile_names import NAMES, active_content, file_named, formulas, scene_texts, words_of
 from LesionAnalysisLib import cli
-from LesionAnalysisLib.batch import Batch, name_cases
-from LesionAnalysisLib.console import Console
+from LesionAnalysisLib.app.batch import Batch, name_cases
+from LesionAnalysisLib.app.progress import Console
 from LesionAnalysisLib.phantom import make_phantom
 from LesionAnalysisLib.report import write_lesions_csv, write_slices_csv
-from LesionAnalysisLib.report.html import report_html
+from LesionAnalysisLib.report.html_report import report_html
 from LesionAnalysisLib.report.json_csv import guarded, unguarded
 from LesionAnalysisLib.report.markdown import to_html
 from LesionAnalysisTrainingLib import plots
 from LesionAnalysisTrainingLib.dataset.layout import read_layout
-from LesionAnalysisTrainingLib.evaluate.output import write_report
-from LesionAnalysisTrainingLib.evaluate.report import Plot, Report
-from LesionAnalysisTrainingLib.evaluate.tables import Table
-from LesionAnalysisTrainingLib.evaluation import roc_curve
+from LesionAnalysisTrainingLib.evaluate.evaluation_report import Plot, Report
+from LesionAnalysisTrainingLib.evaluate.report_folder import write_report
+from LesionAnalysisTrainingLib.evaluate.report_tables import Table
+from LesionAnalysisTrainingLib.metrics import roc_curve
 from LesionAnalysisTrainingLib.slice_table import write_slice_table
 from LesionAnalysisTrainingLib.splits import split_by_patient
 
@@ -125,7 +125,7 @@ def test_dollars_in_names_are_no_formula_in_any_figure(tmp_path):
     rng = np.random.default_rng(0)
     truth, probability = np.arange(40) % 2, rng.random(40)
     patients = np.array([str(i) for i in range(40)])
-    picture = other_picture(rng)
+    picture = other_image(rng)
     plots.draw_roc(tmp_path / "roc.png", {name: roc_curve(truth, probability, patients)})
     plots.draw_confusion(tmp_path / "confusion.png", np.eye(2, dtype=int), [name, name], name)
     plots.draw_lesion_sheet(tmp_path / "sheet.png", [(picture, (2, 2, 9, 9))], name, captions=[name])
@@ -311,7 +311,7 @@ def manifest(folder, *rows):
      "\\\\host\\share\\secret.png", "//host/share/x.png", "~/secret.png", "a\x00b.png", "x" * 5000, "file:///etc/x"],
 )  # fmt: skip
 def test_a_manifest_names_files_of_its_folder_only(tmp_path, file):
-    save(tmp_path / "secret.png", other_picture(np.random.default_rng(0)))
+    save(tmp_path / "secret.png", other_image(np.random.default_rng(0)))
     with pytest.raises((ValueError, OSError)) as refused:
         read_layout([manifest(tmp_path / "data", (file, "COVID", "p1"))])
     words = str(refused.value)
@@ -339,7 +339,7 @@ def test_classes_and_patients_of_any_name_are_taken_or_refused_in_a_sentence(tmp
     for label in ("COVID", name):
         for patient in (name, f"{name}2", "p3"):
             file = f"{len(rows)}.png"
-            save(tmp_path / "data" / file, other_picture(rng))
+            save(tmp_path / "data" / file, other_image(rng))
             rows.append((file, label.replace('"', '""'), f"{label}{patient}".replace('"', '""')))
     manifest(tmp_path / "data", *rows)
     try:
@@ -352,7 +352,7 @@ def test_classes_and_patients_of_any_name_are_taken_or_refused_in_a_sentence(tmp
 
 
 def test_numbers_of_slices_have_a_limit(tmp_path):
-    save(tmp_path / "data" / "a.png", other_picture(np.random.default_rng(0)))
+    save(tmp_path / "data" / "a.png", other_image(np.random.default_rng(0)))
     folder = manifest(tmp_path / "data", ("a.png", "COVID", "p1"))
     (folder / "manifest.csv").write_text(f"file,label,patient,slice\na.png,COVID,p,{'9' * 5000}\n")
     with pytest.raises(ValueError, match="slices are numbered 0, 1, 2") as refused:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from helpers_analyzer import small_bundle
+from LesionAnalysisLib.app.case import case_files
 from LesionAnalysisLib.cli import main
-from LesionAnalysisLib.report import case_files
 from LesionAnalysisLib.volume import read_ct
 from odd_inputs import EITHER, GOOD, INPUTS, REFUSED
 

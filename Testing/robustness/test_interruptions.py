@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers_training import chest_picture, save
+from helpers_training import chest_image, save
 from interruptions import LIBRARIES, Server, content, leftovers, model_content, moments, rows, whole_cases
 from LesionAnalysisLib.phantom import make_phantom
-from LesionAnalysisLib.report import write_volume
+from LesionAnalysisLib.volume.writing import write_volume
 from thin_networks import thin_bundle
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -51,7 +51,7 @@ def pictures(tmp_path_factory):
     for i in range(24):
         sick = i % 2
         path = folder / ("COVID" if sick else "NonCOVID") / f"p{i // 2 % 4}-{sick}" / f"{i}.png"
-        save(path, chest_picture(rng, bool(sick), 64))
+        save(path, chest_image(rng, bool(sick), 64))
     return folder
 
 
@@ -155,7 +155,7 @@ def steps(undisturbed, full, some):
 WORKERS = """
 import os, sys, time
 sys.path[:0] = sys.argv[1:]
-from LesionAnalysisTrainingLib.dataset.work import in_order
+from LesionAnalysisTrainingLib.dataset.parallel import in_order
 
 def work(item):
     os.write(1, f"{os.getpid()}\\n".encode())

@@ -15,18 +15,18 @@ from helpers_report import make_analysis
 from hostile_bundles import WIDTH, good_bundle, known_backbone
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from LesionAnalysisLib.clusters import LesionClusters
-from LesionAnalysisLib.model import ModelBundle
-from LesionAnalysisLib.quantization import LEVELS, dequantize, quantize, quantize_weight
-from LesionAnalysisLib.report.case import write_volume
+from LesionAnalysisLib.lesions.clusters import LesionClusters
+from LesionAnalysisLib.model.bundle import ModelBundle
+from LesionAnalysisLib.model.quantization import LEVELS, dequantize, quantize, quantize_weight
 from LesionAnalysisLib.report.json_csv import from_json, to_json
 from LesionAnalysisLib.results import Lesion, SliceDiagnosis, SliceLesion, StudySummary
 from LesionAnalysisLib.study import sigmoid, study_probability
 from LesionAnalysisLib.volume import AxialView
 from LesionAnalysisLib.volume.files import matrix_of
+from LesionAnalysisLib.volume.writing import write_volume
 from LesionAnalysisTrainingLib.dataset.samples import TEST, TRAIN, VALIDATION, Sample
-from LesionAnalysisTrainingLib.evaluation import detection as dm
-from LesionAnalysisTrainingLib.evaluation.metrics import auc, average_precision
+from LesionAnalysisTrainingLib.metrics import detection_metrics as dm
+from LesionAnalysisTrainingLib.metrics.basic_metrics import auc, average_precision
 from LesionAnalysisTrainingLib.splits import split_at_random, split_by_patient
 
 seeds = st.integers(0, 2**32 - 1)
@@ -273,12 +273,12 @@ def analyses(draw):
     small = st.integers(0, 5)
     parts = draw(st.lists(st.builds(
         SliceLesion, slice_index=small, number=small, cluster=small, score=numbers, margin=numbers,
-        paper_score=numbers, heat=numbers, peak_ras_mm=points, box_ras_mm=boxes, area_mm2=numbers,
+        paper_score=numbers, activation=numbers, peak_ras_mm=points, box_ras_mm=boxes, area_mm2=numbers,
         mean_hu=st.none() | numbers,
     ), max_size=5, unique_by=lambda part: (part.slice_index, part.number)))  # fmt: skip
     linked = tuple(parts[: draw(st.integers(0, len(parts)))])
     lesions = tuple(draw(st.lists(st.builds(
-        Lesion, id=small, cluster=small, cluster_name=texts, kind=st.none() | texts, score=scores, heat=numbers,
+        Lesion, id=small, cluster=small, cluster_name=texts, type=st.none() | texts, score=scores, activation=numbers,
         peak_ras_mm=points, box_ras_mm=boxes, box_ijk=boxes, first_slice=small, last_slice=small,
         mean_hu=st.none() | numbers, volume_ml=st.none() | numbers, slice_lesions=st.just(linked),
     ), max_size=1)))  # fmt: skip

@@ -16,11 +16,11 @@ import torch
 from helpers_analyzer import small_bundle
 from hostile_bundles import analyze, known_backbone
 from LesionAnalysisLib import AnalysisConfig, LesionAnalyzer, make_phantom
-from LesionAnalysisLib.batch import Batch, Case
-from LesionAnalysisLib.clusters import LesionClusters
-from LesionAnalysisLib.console import Console
-from LesionAnalysisLib.model import ModelBundle
-from LesionAnalysisLib.model_folder import describe_model
+from LesionAnalysisLib.app.batch import Batch, Case
+from LesionAnalysisLib.app.progress import Console
+from LesionAnalysisLib.lesions.clusters import LesionClusters
+from LesionAnalysisLib.model.bundle import ModelBundle
+from LesionAnalysisLib.model.folder import describe_model
 from LesionAnalysisLib.report.json_csv import from_json, to_json
 from make_schema1 import FOLDER, picture
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
-from LesionAnalysisLib import backbones, fecnn
-from LesionAnalysisLib.clusters import LesionClusters
+from LesionAnalysisLib.lesions.clusters import LesionClusters
+from LesionAnalysisLib.network import backbones, fecnn
 from torch import nn
 
 

@@ -9,9 +9,9 @@ lungs in HU, ``pictures`` in single 8-bit pictures, ``preprocessing`` holds the 
 one picture, ``slices`` puts it all together for a CT.
 """
 
-from .pictures import segment_picture
-from .preprocessing import LungSlice, Preprocessing, anchor_greys, prepare_picture
-from .slices import kept_slices, lung_slices, segment_lungs
+from .image_lungs import segment_image
+from .preprocessing import LungSlice, Preprocessing, anchor_gray_levels, prepare_image
+from .slicing import kept_slices, lung_slices, segment_lungs
 
-__all__ = ["LungSlice", "Preprocessing", "anchor_greys", "kept_slices", "lung_slices", "prepare_picture",
-           "segment_lungs", "segment_picture"]
+__all__ = ["LungSlice", "Preprocessing", "anchor_gray_levels", "kept_slices", "lung_slices", "prepare_image",
+           "segment_lungs", "segment_image"]

@@ -74,7 +74,7 @@ def _block_means(hu, factors):
 
 
 def _sums(values, factor):
-    """Sums of `factor` neighbouring rows of `values` (n, m)."""
+    """Sums of `factor` neighboring rows of `values` (n, m)."""
     if factor == 1:
         return values
     sums = values[::factor].copy()

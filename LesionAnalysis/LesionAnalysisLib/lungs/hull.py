@@ -6,7 +6,7 @@ from skimage.morphology import convex_hull_image
 
 _TISSUE_HU = (-700, 150)  # diseased lung, with or without contrast agent; bone is brighter
 _BONE_HU = 180
-_RIB_GAP_MM = 12.0  # along the patient: ribs of the neighbouring slices close the cage
+_RIB_GAP_MM = 12.0  # along the patient: ribs of the neighboring slices close the cage
 _WALL_MM = 2.0  # of pleura and muscle on the inner side of the ribs
 _MAX_DEPTH_MM = 50.0  # before the ribs
 _HULL_DEPTH_MM = 25.0
@@ -18,7 +18,7 @@ _DIRECTIONS = 180
 
 
 def rib_cage(hu, spacing):
-    """Bone in `hu` (s, r, c), spread along the patient so that neighbouring ribs close their gaps."""
+    """Bone in `hu` (s, r, c), spread along the patient so that neighboring ribs close their gaps."""
     reach = int(_RIB_GAP_MM / spacing[0])
     return ndimage.maximum_filter1d(hu > _BONE_HU, 2 * reach + 1, axis=0)
 

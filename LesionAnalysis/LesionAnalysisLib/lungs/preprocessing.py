@@ -9,11 +9,11 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from .pictures import otsu, segment_picture, trim_frame
+from .image_lungs import otsu, segment_image, trim_frame
 
-DARK_ANCHOR, BRIGHT_ANCHOR = 60.0, 190.0  # grey levels to which lung air and soft tissue are brought
+DARK_ANCHOR, BRIGHT_ANCHOR = 60.0, 190.0  # gray levels to which lung air and soft tissue are brought
 _AIR_PERCENT, _TISSUE_PERCENT = 0.1, 98  # of a picture's pixels are at most as bright as air, as soft tissue
-_MIN_CONTRAST = 8.0  # grey levels between the two; less is not a slice, and is left as it is
+_MIN_CONTRAST = 8.0  # gray levels between the two; less is not a slice, and is left as it is
 
 
 @dataclass(frozen=True)
@@ -21,9 +21,9 @@ class Preprocessing:
     """Settings of everything between a CT and the network; stored in the model bundle as a dict."""
 
     window_hu: tuple[float, float] = (-1200.0, 600.0)  # HU shown as 0 and 255 (Wang 2020d)
-    anchor_greys: bool = True  # bring lung air and soft tissue to the same greys whatever the source's window
+    anchor_gray_levels: bool = True  # bring lung air and soft tissue to the same gray levels whatever the source's window
     mask_lungs: bool = True  # black out everything but the lungs of a volume, which are found in 3D
-    mask_pictures: bool = False  # likewise of pictures, where consolidations are lost with what surrounds them
+    mask_images: bool = False  # likewise of pictures, where consolidations are lost with what surrounds them
     margin: float = 0.03  # added around the lungs' box on every side, as a share of its size
     size: int = 512  # rows and columns of the network's picture
     slab_mm: float = 4.0  # thinner slices of a volume are averaged to this; 0 switches it off
@@ -43,11 +43,11 @@ class Preprocessing:
 
     @classmethod
     def paper(cls):
-        """The paper's: black outside of the lungs, tight crop, single slices, no grey anchors.
+        """The paper's: black outside of the lungs, tight crop, single slices, no gray anchors.
 
         Its `min_mean` of 0.08 loses infected slices at the base of the lungs, so the default is lower.
         """
-        return cls(anchor_greys=False, mask_lungs=True, mask_pictures=True, margin=0.0, slab_mm=0.0, min_mean=0.08)
+        return cls(anchor_gray_levels=False, mask_lungs=True, mask_images=True, margin=0.0, slab_mm=0.0, min_mean=0.08)
 
     def to_dict(self):
         """Settings as plain values for JSON."""
@@ -67,7 +67,7 @@ class LungSlice:
     """One slice as the network sees it.
 
     `crop` is the box (r0, c0, r1, c1) of the picture's outer edges in axial pixel coordinates, where pixel
-    centres are whole numbers (so edges of pixels are at x.5). Row y of `image` lies at the axial row
+    centers are whole numbers (so edges of pixels are at x.5). Row y of `image` lies at the axial row
     r0 + (y + 0.5) * (r1 - r0) / size; columns likewise.
     """
 
@@ -75,11 +75,11 @@ class LungSlice:
     image: np.ndarray  # (size, size) uint8
     crop: tuple[float, float, float, float]
     found: bool = True  # False: no lungs were found in a single picture, so it shows all of it
-    scale: tuple[float, float] = (0.0, 255.0)  # greys of air and of soft tissue in `image`, beyond 0..255 if need be
+    scale: tuple[float, float] = (0.0, 255.0)  # gray levels of air and soft tissue in `image`, may exceed 0..255
 
 
-def anchor_greys(values, lungs=None):
-    """Grey levels (dark, bright) of lung air and soft tissue in `values` uint8; None without contrast.
+def anchor_gray_levels(values, lungs=None):
+    """Gray levels (dark, bright) of lung air and soft tissue in `values` uint8; None without contrast.
 
     Otsu splits the crop into dark and bright; each anchor is the median of its part. Where a mask `lungs` of
     the same shape is given, air outside of it does not count as dark; else pure black (padding) does not.
@@ -97,22 +97,22 @@ def anchor_greys(values, lungs=None):
     return (low, high) if high - low >= _MIN_CONTRAST else None
 
 
-def grey_table(anchors):
+def gray_table(anchors):
     """Look-up table (256,) uint8: linear, the two `anchors` to 60 and 190, clipped. Identity for None."""
     return np.clip(np.rint(anchored(np.arange(256, dtype=np.float32), anchors)), 0, 255).astype(np.uint8)
 
 
-def anchored(greys, anchors):
-    """`greys` with the two `anchors` brought to 60 and 190, not clipped; as they are for None."""
+def anchored(gray_levels, anchors):
+    """`gray_levels` with the two `anchors` brought to 60 and 190, not clipped; as they are for None."""
     if anchors is None:
-        return greys
+        return gray_levels
     low, high = anchors
-    return DARK_ANCHOR + (greys - low) * ((BRIGHT_ANCHOR - DARK_ANCHOR) / (high - low))
+    return DARK_ANCHOR + (gray_levels - low) * ((BRIGHT_ANCHOR - DARK_ANCHOR) / (high - low))
 
 
-def grey_scale(ends, anchors):
-    """`LungSlice.scale`: the greys `ends` of air and of soft tissue, as they are after `grey_table`."""
-    return tuple(float(grey) for grey in anchored(np.array(ends, dtype=float), anchors))
+def gray_scale(ends, anchors):
+    """`LungSlice.scale`: the gray_levels `ends` of air and of soft tissue, as they are after `gray_table`."""
+    return tuple(float(gray) for gray in anchored(np.array(ends, dtype=float), anchors))
 
 
 def crop_box(lungs, margin=0.0):
@@ -133,51 +133,51 @@ def crop_box(lungs, margin=0.0):
     return float(r0), float(c0), float(r1), float(c1)
 
 
-def resample(greys, crop, size):
-    """`crop` (outer edges as in `crop_box`) of `greys` (H, W) uint8 as (size, size) uint8.
+def resample(gray_levels, crop, size):
+    """`crop` (outer edges as in `crop_box`) of `gray_levels` (H, W) uint8 as (size, size) uint8.
 
     Bilinear; where it shrinks, the kernel widens with it, so that nothing is skipped.
     """
     r0, c0, r1, c1 = crop
     box = (c0 + 0.5, r0 + 0.5, c1 + 0.5, r1 + 0.5)  # Pillow counts from the first pixel's outer edge
-    return np.asarray(Image.fromarray(greys).resize((size, size), Image.Resampling.BILINEAR, box=box))
+    return np.asarray(Image.fromarray(gray_levels).resize((size, size), Image.Resampling.BILINEAR, box=box))
 
 
-def prepare_picture(picture, preprocessing, index=0):
+def prepare_image(picture, preprocessing, index=0):
     """A single picture (H, W) uint8 as the network sees it.
 
     Where no lungs are found the whole picture is taken (without a uniform frame) and `found` is False. None
-    only for a picture without content: smaller than 16 pixels or all of one grey. Pictures are never dropped
+    only for a picture without content: smaller than 16 pixels or all of one gray. Pictures are never dropped
     by `min_mean`, since their windows differ.
     """
     picture = np.ascontiguousarray(picture)
     if picture.ndim != 2 or picture.dtype != np.uint8:
         raise ValueError("A picture must be two-dimensional, of one channel, with 8 bits.")
-    return cut_picture(picture, segment_picture(picture), preprocessing, index)
+    return cut_image(picture, segment_image(picture), preprocessing, index)
 
 
-def cut_picture(picture, lungs, preprocessing, index=0):
-    """`prepare_picture` with the lungs' mask (H, W) already at hand (all False: none found)."""
+def cut_image(picture, lungs, preprocessing, index=0):
+    """`prepare_image` with the lungs' mask (H, W) already at hand (all False: none found)."""
     r0, r1, c0, c1 = trim_frame(picture)
     if min(r1 - r0, c1 - c0) < 16 or np.ptp(picture) == 0:
         return None
     whole = (r0 - 0.5, c0 - 0.5, r1 - 0.5, c1 - 0.5)
     found = bool(lungs.any())
     crop = crop_box(lungs, preprocessing.margin) if found else whole
-    if not preprocessing.mask_pictures and _fills(crop, whole):
+    if not preprocessing.mask_images and _fills(crop, whole):
         crop = whole
     rows, columns = covered_pixels(crop, picture.shape)
     part, inside = picture[rows, columns], lungs[rows, columns]
-    anchors = anchor_greys(part, inside if found else None) if preprocessing.anchor_greys else None
-    greys, scale = grey_table(anchors)[part], grey_scale(_ends(part), anchors)
-    if preprocessing.mask_pictures and found:
-        greys = np.where(inside, greys, np.uint8(0))
+    anchors = anchor_gray_levels(part, inside if found else None) if preprocessing.anchor_gray_levels else None
+    gray_levels, scale = gray_table(anchors)[part], gray_scale(_ends(part), anchors)
+    if preprocessing.mask_images and found:
+        gray_levels = np.where(inside, gray_levels, np.uint8(0))
     moved = (crop[0] - rows.start, crop[1] - columns.start, crop[2] - rows.start, crop[3] - columns.start)
-    return LungSlice(index, resample(greys, moved, preprocessing.size), crop, found, scale)
+    return LungSlice(index, resample(gray_levels, moved, preprocessing.size), crop, found, scale)
 
 
 def _ends(picture):
-    """Greys of air and of soft tissue in a picture uint8: of windows that begin below air, black is no air."""
+    """GrayLevels of air and of soft tissue in a picture uint8: of windows that begin below air, black is no air."""
     smooth = ndimage.uniform_filter(picture.astype(np.float32), 3)  # or noise would make the air darker
     return np.percentile(smooth, _AIR_PERCENT), np.percentile(picture, _TISSUE_PERCENT)
 

@@ -1,6 +1,6 @@
 """The inside of the chest as continuous functions: rib cage, diaphragm, heart, great vessels, lungs.
 
-Patient frame: millimetres, x to the patient's right, y forward, z up; the carina is near (0, -15, 0).
+Patient frame: millimeters, x to the patient's right, y forward, z up; the carina is near (0, -15, 0).
 All results are distances, positive inside. Nothing here looks at voxels.
 """
 

@@ -1,4 +1,4 @@
-"""Where the phantom is sampled: a slice-by-slice grid in RAS millimetres, and how the result is stored.
+"""Where the phantom is sampled: a slice-by-slice grid in RAS millimeters, and how the result is stored.
 
 The patient is a set of continuous functions of RAS position. A scan is made of slices that are axial, or
 tilted by a rotation; how its voxels are then stored (which array axis is which, and in which direction) is
@@ -102,7 +102,7 @@ class Grid:
 
     @property
     def index_to_ras(self) -> np.ndarray:
-        """(4, 4): (column, row, slice, 1) to RAS millimetres."""
+        """(4, 4): (column, row, slice, 1) to RAS millimeters."""
         m = np.eye(4)
         m[:3, :3] = self.axes * self.spacing
         m[:3, 3] = self.origin
@@ -125,7 +125,7 @@ class Grid:
         return xyz[0], xyz[1], xyz[2]
 
     def to_local(self, points_ras: np.ndarray) -> np.ndarray:
-        """(N, 3) RAS positions as millimetres along (column, row, slice) from voxel (0, 0, 0)."""
+        """(N, 3) RAS positions as millimeters along (column, row, slice) from voxel (0, 0, 0)."""
         return (points_ras - self.origin) @ self.axes
 
     def box(self, low_ras: np.ndarray, high_ras: np.ndarray) -> tuple[slice, slice, slice]:

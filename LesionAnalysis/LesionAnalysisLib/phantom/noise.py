@@ -25,7 +25,7 @@ def scanner_noise(rng: np.random.Generator, rows: int, columns: int) -> np.ndarr
     """One slice (rows, columns) of noise with mean 0 and standard deviation 1, float32.
 
     Sums of nine weighted uniform bytes are near enough to a normal distribution, and correlated between
-    neighbours as a reconstruction kernel leaves them.
+    neighbors as a reconstruction kernel leaves them.
     """
     a, b, c = _NOISE_KERNEL
     u = random_bytes(rng, (rows + 2) * (columns + 2)).reshape(rows + 2, columns + 2).astype(np.int16)

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from . import chest, torso
-from .lesions import LesionShape, place_lesions
+from .lesion_shapes import LesionShape, place_lesions
 from .noise import TextureTile, generator, wave
 from .skeleton import bones
 from .trees import Airways, airways_and_vessels
@@ -17,7 +17,7 @@ from .tubes import Tubes
 
 @dataclass(frozen=True, eq=False)
 class Patient:
-    """The patient of a seed. Parts are made when they are first asked for; positions are RAS millimetres."""
+    """The patient of a seed. Parts are made when they are first asked for; positions are RAS millimeters."""
 
     seed: int
 

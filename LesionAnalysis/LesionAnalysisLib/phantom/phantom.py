@@ -12,7 +12,7 @@ import numpy as np
 
 from ..volume import CtVolume, ct_from_array
 from .grid import LPS_AXES, Grid, Orientation, orientations
-from .lesions import LesionShape
+from .lesion_shapes import LesionShape
 from .patient import Patient
 from .render import THREADS, render
 
@@ -24,7 +24,7 @@ class PhantomLesion:
     """One known lesion. Nothing here depends on the grid that the scan was sampled on."""
 
     label: int  # its value in Phantom.lesion_labels
-    kind: str  # "GGO", "partial consolidation" or "consolidation"
+    type: str  # "GGO", "partial consolidation" or "consolidation"
     center_ras_mm: tuple[float, float, float]  # center of gravity
     radii_mm: tuple[float, float, float]  # along R, A, S: of the ellipsoid with the same second moments
     mean_hu: float  # vessels and airways inside it included
@@ -140,7 +140,7 @@ def _stored(scan: np.ndarray, orientation: Orientation) -> np.ndarray:
 
 
 def _stored_matrix(grid: Grid, orientation: Orientation) -> np.ndarray:
-    """(4, 4): (i, j, k, 1) of the stored array to RAS millimetres."""
+    """(4, 4): (i, j, k, 1) of the stored array to RAS millimeters."""
     order, signs = orientation.storage
     to_scan = np.zeros((4, 4))  # (i, j, k, 1) -> (column, row, slice, 1)
     to_scan[3, 3] = 1.0
@@ -175,7 +175,7 @@ def _measured(patient: Patient, label: int, lesion: LesionShape) -> PhantomLesio
     radii = np.sqrt(5.0 * ((points - center) ** 2).mean(axis=0))
     return PhantomLesion(
         label=label,
-        kind=lesion.kind,
+        type=lesion.type,
         center_ras_mm=(float(center[0]), float(center[1]), float(center[2])),
         radii_mm=(float(radii[0]), float(radii[1]), float(radii[2])),
         mean_hu=float(scan.hu[inside].mean(dtype=np.float64)),

@@ -16,7 +16,7 @@ from .tubes import paint
 
 THREADS = 2
 _BLUR_MM = 1.8  # of the scanner: edges rise over this distance, or over a voxel where voxels are larger
-_BONE_UNIT = 16.0  # steps of a byte per millimetre of depth
+_BONE_UNIT = 16.0  # steps of a byte per millimeter of depth
 _PLANES = 4  # node planes that are computed at once: small enough for the processor's cache
 _AIR_HU, _FAT_HU, _BLOOD_HU = -985.0, -104.0, 42.0
 _FIELDS = ("skin", "muscle", "lung", "soft", "bone", "couch")

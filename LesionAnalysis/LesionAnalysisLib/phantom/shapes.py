@@ -1,6 +1,6 @@
 """Building blocks of the anatomy: signed distances (mm, positive inside), and how to blend what they enclose.
 
-Everything is float32 in, float32 out, continuous, and near enough to millimetres for edges of a millimetre or two.
+Everything is float32 in, float32 out, continuous, and near enough to millimeters for edges of a millimeter or two.
 Arrays have at least one dimension and broadcast together; plain numbers beside them do not widen them.
 """
 

@@ -45,7 +45,7 @@ def true_analysis(phantom: Phantom) -> Analysis:
 
 
 def _lesion(phantom: Phantom, view: AxialView, labels: np.ndarray, known: PhantomLesion) -> Lesion:
-    cluster = 1 if known.kind == "GGO" else 2
+    cluster = 1 if known.type == "GGO" else 2
     found = np.argwhere(labels == known.label)
     parts = tuple(
         _slice_lesion(phantom, view, found[found[:, 0] == index], int(index), known, cluster)
@@ -53,7 +53,7 @@ def _lesion(phantom: Phantom, view: AxialView, labels: np.ndarray, known: Phanto
     )
     low, high = _edges(found)
     return Lesion(
-        id=known.label, cluster=cluster, cluster_name=_NAMES[cluster], kind=known.kind, score=1.0, heat=1.0,
+        id=known.label, cluster=cluster, cluster_name=_NAMES[cluster], type=known.type, score=1.0, activation=1.0,
         peak_ras_mm=tuple(map(float, known.center_ras_mm)), box_ras_mm=view.box_to_ras((low, high)),
         box_ijk=view.box_to_ijk((low, high)), first_slice=parts[0].slice_index, last_slice=parts[-1].slice_index,
         mean_hu=known.mean_hu, volume_ml=len(found) * phantom.ct.voxel_ml, slice_lesions=parts,
@@ -64,7 +64,7 @@ def _slice_lesion(phantom, view, found, index, known, cluster) -> SliceLesion:
     low, high = _edges(found)
     _, row, column = found.mean(0)
     return SliceLesion(
-        slice_index=index, number=known.label, cluster=cluster, score=1.0, margin=1.0, paper_score=0.0, heat=1.0,
+        slice_index=index, number=known.label, cluster=cluster, score=1.0, margin=1.0, paper_score=0.0, activation=1.0,
         peak_ras_mm=view.to_ras(column, row, index), box_ras_mm=view.box_to_ras((low, high)),
         area_mm2=len(found) * view.spacing[0] * view.spacing[1], mean_hu=known.mean_hu,
     )  # fmt: skip

@@ -59,7 +59,7 @@ def paint(volume: np.ndarray, grid: Grid, tubes: Tubes, blur_mm: float, scale: f
           peak: np.ndarray | None = None) -> None:
     """Raise ``volume`` (S, R, C) uint8, contiguous, to scale * depth wherever a tube lies.
 
-    Depth is the distance inside the tube's surface, in millimetres, counted from ``blur_mm`` / 2 outside it.
+    Depth is the distance inside the tube's surface, in millimeters, counted from ``blur_mm`` / 2 outside it.
     ``peak`` (N,) multiplies the value of each piece (partial volume of tubes thinner than the scanner's blur).
     """
     reach = tubes.radii.max(axis=1) + 0.5 * blur_mm

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from .. import RESEARCH_NOTICE
-from ..replacing import whole_file
+from ..atomic_io import whole_file
 from ..results import (
     Analysis,
     Box,
@@ -99,9 +99,9 @@ def _lesion(lesion: Lesion) -> dict[str, Any]:
         "name": lesion.label,
         "cluster": lesion.cluster,
         "cluster_name": lesion.cluster_name,
-        "kind": lesion.kind,
+        "type": lesion.type,
         "score": lesion.score,
-        "heat": lesion.heat,
+        "activation": lesion.activation,
         "peak_ras_mm": lesion.peak_ras_mm,
         "box_ras_mm": _box(lesion.box_ras_mm),
         "box_ijk": _box(lesion.box_ijk),
@@ -121,7 +121,7 @@ def _slice_lesion(part: SliceLesion) -> dict[str, Any]:
         "score": part.score,
         "margin": part.margin,
         "paper_score": part.paper_score,
-        "heat": part.heat,
+        "activation": part.activation,
         "peak_ras_mm": part.peak_ras_mm,
         "box_ras_mm": _box(part.box_ras_mm),
         "area_mm2": part.area_mm2,
@@ -227,7 +227,7 @@ def _unlinked(data: Mapping[str, Any], index: int) -> SliceLesion:
         score=_number(data["score"]),
         margin=math.nan,
         paper_score=math.nan,
-        heat=math.nan,
+        activation=math.nan,
         peak_ras_mm=nowhere,
         box_ras_mm=(nowhere, nowhere),
         area_mm2=math.nan,
@@ -240,9 +240,9 @@ def _to_lesion(data: Mapping[str, Any]) -> Lesion:
         id=int(data["id"]),
         cluster=int(data["cluster"]),
         cluster_name=str(data["cluster_name"]),
-        kind=None if data["kind"] is None else str(data["kind"]),
+        type=None if data["type"] is None else str(data["type"]),
         score=_number(data["score"]),
-        heat=_number(data["heat"]),
+        activation=_number(data["activation"]),
         peak_ras_mm=_point(data["peak_ras_mm"]),
         box_ras_mm=_to_box(data["box_ras_mm"]),
         box_ijk=_to_box(data["box_ijk"]),
@@ -262,7 +262,7 @@ def _to_slice_lesion(data: Mapping[str, Any]) -> SliceLesion:
         score=_number(data["score"]),
         margin=_number(data["margin"]),
         paper_score=_number(data["paper_score"]),
-        heat=_number(data["heat"]),
+        activation=_number(data["activation"]),
         peak_ras_mm=_point(data["peak_ras_mm"]),
         box_ras_mm=_to_box(data["box_ras_mm"]),
         area_mm2=_number(data["area_mm2"]),
@@ -309,7 +309,7 @@ def write_slices_csv(analysis: Analysis, path: str | Path) -> None:
 
 def write_lesions_csv(analysis: Analysis, path: str | Path) -> None:
     """One row per 3D lesion. Raises OSError."""
-    header = ["id", "name", "cluster", "cluster_name", "kind", "score", "heat"]
+    header = ["id", "name", "cluster", "cluster_name", "type", "score", "activation"]
     header += ["peak_r_mm", "peak_a_mm", "peak_s_mm"]
     header += [f"{end}_{axis}_mm" for end in ("min", "max") for axis in "ras"]
     header += ["first_slice", "last_slice", "mean_hu", "volume_ml", "slice_lesions"]

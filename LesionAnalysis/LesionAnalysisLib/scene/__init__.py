@@ -17,10 +17,11 @@ in the nodes, too: it survives saving, loading and, where it still fits, a secon
 them, ``clusters`` names and colors them; ``segments`` and ``color_volume`` export them, ``bundle`` writes them.
 """
 
-from .bundle import write_mrb
-from .clusters import SceneCluster, clusters_in_scene, recolor_cluster, rename_cluster, reset_clusters
+from .add_results import add_to_scene, add_to_scene_steps
+from .boxes import CLUSTER, LESION, MAX_BOXES
+from .cluster_edits import SceneCluster, clusters_in_scene, recolor_cluster, rename_cluster, reset_clusters
+from .color_maps import COLOR_MAPS
 from .color_volume import make_color_volume
-from .colors import COLOR_MAPS
 from .display import (
     box_labels_visible,
     clusters_shown,
@@ -44,14 +45,14 @@ from .display import (
     slice_at,
     visible_boxes,
 )
-from .lesions import CLUSTER, LESION, MAX_BOXES
 from .masks import mask_from_node
-from .nodes import SceneNodes, add_to_scene, add_to_scene_steps, find_in_scene
+from .mrb import write_mrb
 from .ownership import CT_REFERENCE, ROLE, remove_results, role_of
 from .restore import read_analysis, read_record
+from .scene_nodes import SceneNodes, find_in_scene
 from .segments import make_segmentation
-from .views import LAM_OPACITY, show_in_slice_views
-from .volumes import ct_from_node, is_result, node_from_ct, set_lung_window
+from .slice_views import LAM_OPACITY, show_in_slice_views
+from .volume_nodes import ct_from_node, is_result, node_from_ct, set_lung_window
 
 __all__ = [
     "CLUSTER",

@@ -8,10 +8,10 @@ import numpy as np
 
 from .display import lam_threshold
 from .mrml import batch, new_image, voxels
-from .ownership import Workshop
+from .ownership import ResultNodeFactory
 
 if TYPE_CHECKING:
-    from .nodes import SceneNodes
+    from .scene_nodes import SceneNodes
 
 
 def make_color_volume(nodes: SceneNodes) -> Any:
@@ -28,15 +28,15 @@ def make_color_volume(nodes: SceneNodes) -> Any:
     np.take(_rgba(nodes).view(np.uint32)[:, 0], lam, out=colors.view(np.uint32)[..., 0], mode="clip")
     scene = nodes.ct.GetScene()
     with batch(scene):
-        workshop = Workshop(scene, nodes.ct)
-        node = workshop.node("vtkMRMLVectorVolumeNode", "rgba", f"{nodes.ct.GetName()} LAM RGBA")
+        factory = ResultNodeFactory(scene, nodes.ct)
+        node = factory.node("vtkMRMLVectorVolumeNode", "rgba", f"{nodes.ct.GetName()} LAM RGBA")
         node.SetDescription("Lesion activation map in colors; opacity is its percent.")
         node.CopyOrientation(nodes.ct)
         node.SetAndObserveTransformNodeID(nodes.ct.GetTransformNodeID())
         node.SetVoxelVectorType(node.VoxelVectorTypeColorRGBA)
         node.SetAndObserveImageData(image)
         node.CreateDefaultDisplayNodes()
-        workshop.finish(replace=False)
+        factory.finish(replace=False)
     return node
 
 

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .colors import COLOR_MAPS
-from .grid import analyzed_slices
+from .analysis_grid import analyzed_slices
+from .color_maps import COLOR_MAPS
 from .mrml import from_world, nodes_by_class, to_world
 from .restore import check_labels
-from .views import LAM_OPACITY, composites
-from .volumes import COLOR_MAP, fill_color_table
+from .slice_views import LAM_OPACITY, composites
+from .volume_nodes import COLOR_MAP, fill_color_table
 
 if TYPE_CHECKING:
-    from .nodes import SceneNodes
+    from .scene_nodes import SceneNodes
 
 _DIMMED = 0.4  # opacity of the other boxes while one is emphasized
 _FILL = 0.2  # opacity of the emphasized box's inside

@@ -10,25 +10,25 @@ from typing import Any
 import numpy as np
 
 from ..results import Analysis
-from .edits import ClusterEdits
-from .frame import keep_frame
+from .image_frame import keep_frame
 from .mrml import one_change, set_voxels
-from .ownership import Workshop
+from .ownership import ResultNodeFactory
+from .stored_edits import ClusterEdits
 
 
-def make_labels(workshop: Workshop, analysis: Analysis, edits: ClusterEdits) -> tuple[Any, Any]:
+def make_labels(factory: ResultNodeFactory, analysis: Analysis, edits: ClusterEdits) -> tuple[Any, Any]:
     """(label map, its color table); (None, None) where the analysis was read back without its voxels.
 
     Voxels are unsigned char while the ids fit, else unsigned short. No view is made to show it.
     """
     if analysis.lesion_labels is None:
         return None, None
-    ct = workshop.ct
-    colors = workshop.node("vtkMRMLColorTableNode", "label_colors", f"{ct.GetName()} lesion colors")
+    ct = factory.ct
+    colors = factory.node("vtkMRMLColorTableNode", "label_colors", f"{ct.GetName()} lesion colors")
     colors.SetHideFromEditors(False)  # or Slicer would not save it
     colors.SetTypeToUser()
     color_labels(colors, analysis, edits)
-    node = workshop.node("vtkMRMLLabelMapVolumeNode", "labels", f"{ct.GetName()} lesion map")
+    node = factory.node("vtkMRMLLabelMapVolumeNode", "labels", f"{ct.GetName()} lesion map")
     node.SetDescription("Each voxel holds the number of its lesion, 0 outside.")
     node.CopyOrientation(ct)
     node.SetAndObserveTransformNodeID(ct.GetTransformNodeID())

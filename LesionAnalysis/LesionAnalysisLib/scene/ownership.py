@@ -61,7 +61,7 @@ def own_nodes(scene: Any, ct: Any) -> list[Any]:
     ]
 
 
-class Workshop:
+class ResultNodeFactory:
     """Makes or reuses the results of one CT; what this run does not ask for again is removed at the end.
 
     A result of which there is one per CT keeps its node, so that whatever shows it (slice views, a chart

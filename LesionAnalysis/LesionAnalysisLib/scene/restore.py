@@ -16,12 +16,12 @@ import numpy as np
 from ..report.json_csv import from_json
 from ..results import Analysis
 from ..volume import ct_from_array
-from .frame import read_lungs, read_slice_shapes
-from .grid import analyzed_grid
+from .analysis_grid import analyzed_grid
+from .image_frame import read_lungs, read_slice_shapes
 from .mrml import ijk_to_ras, voxels
 
 if TYPE_CHECKING:
-    from .nodes import SceneNodes
+    from .scene_nodes import SceneNodes
 
 
 def read_record(nodes: SceneNodes) -> Analysis:

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..results import Analysis, Lesion
-from .edits import ClusterEdits, Color, read_edits
 from .mrml import batch, ijk_to_ras, new_image, register_classes, slicer, vtk_matrix
-from .ownership import Workshop, drop_segments
+from .ownership import ResultNodeFactory, drop_segments
 from .restore import check_labels, read_record
+from .stored_edits import ClusterEdits, Color, read_edits
 
 if TYPE_CHECKING:
-    from .nodes import SceneNodes
+    from .scene_nodes import SceneNodes
 
 # Scheme, value and meaning, as Slicer writes them.
 _CATEGORY = "SCT^49755003^Morphologically Altered Structure"
@@ -62,10 +62,10 @@ def make_segmentation(nodes: SceneNodes, by: str = "cluster") -> Any:
     scene = nodes.ct.GetScene()
     register_classes(scene)
     with batch(scene):
-        workshop = Workshop(scene, nodes.ct)
-        node = workshop.node("vtkMRMLSegmentationNode", "segmentation", f"{nodes.ct.GetName()} lesion segments")
+        factory = ResultNodeFactory(scene, nodes.ct)
+        node = factory.node("vtkMRMLSegmentationNode", "segmentation", f"{nodes.ct.GetName()} lesion segments")
         _fill(node, nodes.ct, image, parts)
-        workshop.finish(replace=False)
+        factory.finish(replace=False)
     return node
 
 
@@ -130,7 +130,7 @@ def _fill(node: Any, ct: Any, image: Any, parts: Sequence[_Part]) -> None:
 
 def terminology(lesions: Sequence[Lesion]) -> str:
     """The codes of a segment in the form in which Slicer keeps them."""
-    kind = _GROUND_GLASS if all(lesion.kind == "GGO" for lesion in lesions) else _LESION
+    kind = _GROUND_GLASS if all(lesion.type == "GGO" for lesion in lesions) else _LESION
     return "~".join((_TYPES, _CATEGORY, kind, _NOTHING, _REGIONS, _LUNG, _NOTHING))
 
 

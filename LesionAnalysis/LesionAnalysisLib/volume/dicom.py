@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
+from ..text import printable
 from .dicom_lengths import keeps_lengths
-from .files import itk_name, printable, quiet
+from .files import itk_name, quiet
 
 SKIPPED = {"DICOMDIR", "THUMBS.DB", "__MACOSX"}
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from ..replacing import temporary_folder
+from ..atomic_io import temporary_folder
 from .geometry import LPS_TO_RAS
 from .hounsfield import to_int16
 
@@ -57,14 +57,8 @@ def _redirect_stderr() -> int | None:
     return saved
 
 
-def printable(text: str) -> str:
-    """Names of files in a foreign encoding, so that they can be written into reports."""
-    return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def file_name(text: str) -> str:
-    """``text`` without what a file's name must not hold on Windows."""
-    return re.sub(r'[\x00-\x1f\x7f<>:"/\\|?*]', "_", text).strip(" .")
 
 
 @contextmanager

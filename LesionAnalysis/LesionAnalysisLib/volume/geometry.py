@@ -36,7 +36,7 @@ class CtVolume:
 
     @property
     def spacing_mm(self) -> tuple[float, float, float]:
-        """Distance of voxel centres along I, J, K in mm (1 pixel for pictures)."""
+        """Distance of voxel centers along I, J, K in mm (1 pixel for pictures)."""
         lengths = np.linalg.norm(self.ijk_to_ras[:3, :3], axis=0)
         return float(lengths[0]), float(lengths[1]), float(lengths[2])
 
@@ -72,7 +72,7 @@ class AxialView:
 
     @property
     def spacing(self) -> tuple[float, float, float]:
-        """Distance of voxel centres along columns, rows and slices in mm."""
+        """Distance of voxel centers along columns, rows and slices in mm."""
         lengths = np.linalg.norm(self.index_to_ras[:3, :3], axis=0)
         return float(lengths[0]), float(lengths[1]), float(lengths[2])
 
@@ -85,12 +85,12 @@ class AxialView:
         return np.ascontiguousarray(axial[self._flips].transpose(np.argsort(self._order)))
 
     def to_ras(self, column: float, row: float, slice_: float) -> tuple[float, float, float]:
-        """RAS position in mm of a continuous index; centres of voxels are integers."""
+        """RAS position in mm of a continuous index; centers of voxels are integers."""
         x, y, z = (self.index_to_ras @ (column, row, slice_, 1.0))[:3]
         return float(x), float(y), float(z)
 
     def position_mm(self, slice_: float) -> float:
-        """Superior coordinate of the centre of a slice, in mm."""
+        """Superior coordinate of the center of a slice, in mm."""
         _, rows, columns = self.array.shape
         return self.to_ras((columns - 1) / 2, (rows - 1) / 2, slice_)[2]
 

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
+from ..text import printable
 from . import dicom
-from .files import READERS, printable, read_itk
+from .files import READERS, read_itk
 from .geometry import CtVolume, check_matrix
 from .hounsfield import check_hounsfield, to_int16
+from .images import IMAGE_SUFFIXES, natural_order, read_images
 from .nifti import read_nifti
-from .pictures import PICTURE_SUFFIXES, natural_order, read_pictures
 from .stack import read_series
 
 VOLUME_SUFFIXES = (".nii.gz", ".nii", *READERS)
@@ -74,7 +75,7 @@ def ct_from_array(
 def case_name(path: Path) -> str:
     """Name of the file without its ending, or of the folder, with only what can be printed."""
     name = printable(path.name)
-    suffix = next((s for s in VOLUME_SUFFIXES + PICTURE_SUFFIXES if name.lower().endswith(s)), "")
+    suffix = next((s for s in VOLUME_SUFFIXES + IMAGE_SUFFIXES if name.lower().endswith(s)), "")
     if path.is_dir():
         return name or "case"
     return name[: len(name) - len(suffix)] or "case"
@@ -89,8 +90,8 @@ def _read_file(path: Path, name: str, source: str) -> CtVolume:
         read = read_itk if lower.endswith(tuple(READERS)) else read_nifti
         array, matrix, warnings = read(path, label)
         return _checked(array, matrix, name, source, label, warnings)
-    if lower.endswith(PICTURE_SUFFIXES):
-        return read_pictures([path], name, source)
+    if lower.endswith(IMAGE_SUFFIXES):
+        return read_images([path], name, source)
     raise ValueError(f"{label} is of a type that cannot be read: give {FORMATS}.")
 
 
@@ -127,9 +128,9 @@ def _read_folder(folder: Path, name: str, source: str, wanted: int | str | None)
     if broken:
         raise OSError(f"{label} holds DICOM files, but none with an image that can be read.")
     files = [p for p in folder.iterdir() if p.is_file() and not p.name.startswith(".")]
-    pictures = sorted((p for p in files if p.name.lower().endswith(PICTURE_SUFFIXES)), key=natural_order)
+    pictures = sorted((p for p in files if p.name.lower().endswith(IMAGE_SUFFIXES)), key=natural_order)
     if pictures:
-        return read_pictures(pictures, name, source)
+        return read_images(pictures, name, source)
     volumes = [p for p in files if p.name.lower().endswith(VOLUME_SUFFIXES)]
     if volumes:
         raise ValueError(f"{label} holds volume files: give each file as an input of its own.")

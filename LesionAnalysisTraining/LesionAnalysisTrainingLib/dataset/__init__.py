@@ -2,8 +2,8 @@
 
     collected = collect(["DATA"], TrainingConfig(), workers=4)     # folders -> samples with their splits
     print(*collected.report.lines(), sep="\\n")
-    store = PictureStore(collected.samples, "RUN/pictures", config.preprocessing(), workers=4)
-    store[0].greys, store[0].lungs                                 # what augmentation starts from
+    store = SliceStore(collected.samples, "RUN/pictures", config.preprocessing(), workers=4)
+    store[0].gray_levels, store[0].lungs                                 # what augmentation starts from
 
 ``samples`` is a labeled slice; ``files`` knows which files hold slices; ``tables`` reads manifest.csv and
 slice_labels.csv, ``classes`` names and orders the classes, ``layout`` makes samples of folders, and ``checks`` refuses
@@ -16,7 +16,7 @@ from .collect import Collected, collect
 from .layout import Layout, read_layout
 from .prepared import Prepared, prepare_file
 from .samples import TEST, TRAIN, VALIDATION, Sample, describe
-from .store import PictureStore
+from .store import SliceStore
 
-__all__ = ["TEST", "TRAIN", "VALIDATION", "Collected", "Layout", "PictureStore", "Prepared", "Sample", "collect",
+__all__ = ["TEST", "TRAIN", "VALIDATION", "Collected", "Layout", "SliceStore", "Prepared", "Sample", "collect",
            "describe", "prepare_file", "read_layout"]  # fmt: skip

@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from .files import listed, stem
-from .tables import Entry
+from .data_files import listed, stem
+from .manifest import Entry
 
 
 def refuse_same_names(folder: Path, entries: Sequence[Entry]) -> None:

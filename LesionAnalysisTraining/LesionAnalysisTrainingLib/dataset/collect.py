@@ -9,18 +9,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from LesionAnalysisLib.volume.files import printable
+from LesionAnalysisLib.text import printable
 
 from .. import splits
+from .data_files import is_volume, listed
 from .duplicates import across_splits, find_repeats, group_unknown
-from .files import is_volume, listed
 from .inspection import Inspection, inspect
 from .layout import read_layout, whole_volume_notes
+from .parallel import Progress
 from .samples import Sample, describe
-from .work import Progress
 
 if TYPE_CHECKING:  # config needs augmentation, which needs this package
-    from ..config import TrainingConfig
+    from ..training_config import TrainingConfig
 
 _LINES = 20  # slices left out that people are shown; to_dict has all
 

@@ -8,16 +8,16 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 
 import numpy as np
-from LesionAnalysisLib.console import sentence
 from LesionAnalysisLib.lungs import Preprocessing
-from LesionAnalysisLib.lungs.pictures import trim_frame
-from LesionAnalysisLib.lungs.slices import window
+from LesionAnalysisLib.lungs.image_lungs import trim_frame
+from LesionAnalysisLib.lungs.slicing import window
+from LesionAnalysisLib.text import sentence
 from LesionAnalysisLib.volume import read_ct
 from PIL import Image
 
-from .files import axial_slice
+from .data_files import axial_slice
+from .parallel import Progress, in_order
 from .samples import Sample
-from .work import Progress, in_order
 
 THUMBNAIL = 24  # pixels
 
@@ -28,7 +28,7 @@ class Inspection:
 
     samples: list[Sample]  # the readable ones; files of several slices without labels for each are expanded
     digests: list[str]  # SHA-256 of the slice's pixels and size
-    thumbnails: np.ndarray  # (n, 24, 24) uint8 greys, without frames
+    thumbnails: np.ndarray  # (n, 24, 24) uint8 gray_levels, without frames
     unreadable: list[tuple[Sample, str]]  # each file or slice once, with a sentence that says why
     expanded: list[Sample]  # files of several slices whose label is that of the whole file
     files: int
@@ -95,7 +95,7 @@ def _look(item: tuple[str, tuple[int, ...] | None]) -> str | tuple[int, dict[int
 def _describe(pixels: np.ndarray) -> _Slice:
     digest = hashlib.sha256(f"{pixels.dtype} {pixels.shape}".encode())
     digest.update(pixels)
-    greys = pixels if pixels.dtype == np.uint8 else window(pixels, Preprocessing().window_hu)
-    r0, r1, c0, c1 = trim_frame(greys)
-    inner = Image.fromarray(np.ascontiguousarray(greys[r0:r1, c0:c1]))
+    gray_levels = pixels if pixels.dtype == np.uint8 else window(pixels, Preprocessing().window_hu)
+    r0, r1, c0, c1 = trim_frame(gray_levels)
+    inner = Image.fromarray(np.ascontiguousarray(gray_levels[r0:r1, c0:c1]))
     return _Slice(digest.hexdigest(), np.asarray(inner.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)))

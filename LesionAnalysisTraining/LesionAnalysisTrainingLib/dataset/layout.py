@@ -13,15 +13,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from LesionAnalysisLib.text import printable
 from LesionAnalysisLib.volume.dicom import is_dicom, read_header
-from LesionAnalysisLib.volume.files import printable
-from LesionAnalysisLib.volume.pictures import PICTURE_SUFFIXES
+from LesionAnalysisLib.volume.images import IMAGE_SUFFIXES
 
 from .checks import refuse_mixed_patients, refuse_same_names, refuse_torn_patients
-from .classes import NUMBERS, name_numbers, order_classes
-from .files import data_files, is_hidden, is_volume, listed
+from .class_names import NUMBERS, name_numbers, order_classes
+from .data_files import data_files, is_hidden, is_volume, listed
+from .manifest import MANIFEST, SLICE_LABELS, Entry, read_manifest, read_slice_labels
 from .samples import Sample
-from .tables import MANIFEST, SLICE_LABELS, Entry, read_manifest, read_slice_labels
 
 HOW = f"put the slices into a folder for every class, or list them in {MANIFEST}"
 
@@ -160,7 +160,7 @@ def _entry(path: Path, parts: tuple[str, ...], source: str) -> Entry:
     """A file of a class folder: ``parts`` are class, patient and so on, or class and file."""
     if len(parts) > 2:
         return Entry(path, parts[0], parts[1], source)
-    patient = None if path.name.lower().endswith(PICTURE_SUFFIXES) or is_volume(path) else _dicom_patient(path)
+    patient = None if path.name.lower().endswith(IMAGE_SUFFIXES) or is_volume(path) else _dicom_patient(path)
     return Entry(path, parts[0], patient or "/".join(parts), source, patient_known=patient is not None)
 
 

@@ -18,18 +18,18 @@ from typing import Any
 
 import numpy as np
 from LesionAnalysisLib.lungs import Preprocessing
-from LesionAnalysisLib.volume.files import printable
+from LesionAnalysisLib.text import printable
 
+from .parallel import Progress, in_order
 from .prepared import Prepared, prepare_file
 from .samples import Sample
-from .work import Progress, in_order
 
 _VERSION = 2  # to be raised when slices are prepared in another way
 _UNSEEN = {"size", "mask_lungs"}  # settings that a prepared slice does not depend on
 _ABANDONED_S = 24 * 3600.0  # unfinished files of other machines are left alone for so long
 
 
-class PictureStore:
+class SliceStore:
     """Prepared slices of some samples, made once and found again by a hash of all that they depend on.
 
     Several processes may ask for the same store: who finds the index uses it, and it appears last and at once.
@@ -58,7 +58,7 @@ class PictureStore:
         """Which slices can be shown."""
         return [entry is not None for entry in self._entries]
 
-    def only(self, indices: Sequence[int]) -> PictureStore:
+    def only(self, indices: Sequence[int]) -> SliceStore:
         """The same store with the slices at ``indices`` alone, in that order."""
         part = copy.copy(self)
         part._entries = [self._entries[i] for i in indices]
@@ -130,8 +130,8 @@ def _prepare(item: tuple[str, list[int | None]], preprocessing: Preprocessing) -
 
 
 def _pack(one: Prepared) -> tuple[np.ndarray, tuple]:
-    """The lungs travel in the lowest bit of the grey level: half the room, nothing visible lost."""
-    both = np.ascontiguousarray((one.greys & 0xFE) | one.lungs, dtype=np.uint8)
+    """The lungs travel in the lowest bit of the gray level: half the room, nothing visible lost."""
+    both = np.ascontiguousarray((one.gray_levels & 0xFE) | one.lungs, dtype=np.uint8)
     return both, (list(map(float, one.box)), one.found, one.calibrated, list(one.scale))
 
 

@@ -9,33 +9,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
-from LesionAnalysisLib.lesions import box_to_axial, cell_to_axial
-from LesionAnalysisLib.model import ModelBundle
+from LesionAnalysisLib.lesions.placement import box_to_axial, cell_to_axial
+from LesionAnalysisLib.model.bundle import ModelBundle
 
-from ..evaluation.detection import SliceCounts, evaluate_slice, resize_mask, truth_lesions
+from ..metrics.detection_metrics import evaluate_slice, resize_mask, truth_lesions
 from . import detection_tables
-from .drawings import Example, Marked, draw_examples, draw_hit_rates, draw_methods
-from .maps import METHODS, NO_CAM, REGIONS, WHOLE, Look, Mapper, nothing_found, perfect, whole
-from .pairs import SLICE_SUFFIXES, UNKNOWN_PATIENTS, Pair, match, patients_known, read_pair, spread_lesions
-from .report import Plot, Report, model_rows
+from .detection_plots import Example, Marked, draw_examples, draw_hit_rates, draw_methods
+from .detection_results import Found
+from .evaluation_report import Plot, Report, model_rows
+from .image_mask_pairs import SLICE_SUFFIXES, UNKNOWN_PATIENTS, Pair, match, patients_known, read_pair, spread_lesions
+from .mapper import METHODS, NO_CAM, REGIONS, WHOLE, Look, Mapper, nothing_found, perfect, whole
 
 Progress = Callable[[float, str], None]
 
 
-@dataclass(eq=False)
-class Found:
-    """What was counted so far; lists run over the slices with lesions."""
-
-    counts: dict[tuple[str, str], list[SliceCounts]]  # by method and step
-    ceilings: dict[str, list[SliceCounts]] = field(default_factory=dict)  # by name; the grid in use comes first
-    missed: list[SliceCounts] = field(default_factory=list)  # as if nothing were shown
-    positive: list[bool] = field(default_factory=list)  # whether the model calls the slice positive
-    patients: list[str] = field(default_factory=list)
-    judged: list[tuple[str, float, bool]] = field(default_factory=list)  # every slice: patient, probability, lesions
 
 
 def evaluate_detection(images: str | os.PathLike, masks: str | os.PathLike, bundle: ModelBundle,

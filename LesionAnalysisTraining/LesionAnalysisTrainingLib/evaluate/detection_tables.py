@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..evaluation import auc
-from ..evaluation.detection import RATIOS, THRESHOLDS, auc_within, detection_estimates, summarize
-from .maps import REGIONS
-from .tables import Ranged, Table
+from ..metrics import auc
+from ..metrics.detection_metrics import RATIOS, THRESHOLDS, auc_within, detection_estimates, summarize
+from .mapper import REGIONS
+from .report_tables import Ranged, Table
 
 if TYPE_CHECKING:
-    from .detection import Found
+    from .detection_results import Found
 
 Rates = Mapping[str, Mapping[str, float]]
 _OVER = {"box": "the map's box (section 4.3.2)", "iou": "the union of both boxes (section 5.2)"}

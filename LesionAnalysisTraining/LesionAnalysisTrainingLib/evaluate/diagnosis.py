@@ -10,17 +10,17 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
-from LesionAnalysisLib.model import ModelBundle
+from LesionAnalysisLib.model.bundle import ModelBundle
 
 from .. import plots
-from ..dataset.files import listed
-from ..evaluation import diagnosis_figures, pr_curve, roc_curve
-from ..evaluation.comparison import delong, mcnemar
-from ..evaluation.paired import auc_difference
-from ..evaluation.per_class import class_figures, decide, threshold_table
-from .report import Plot, Report
-from .slices import Labeled, labeled_slices, predict
-from .tables import Ranged, Table
+from ..dataset.data_files import listed
+from ..metrics import diagnosis_figures, pr_curve, roc_curve
+from ..metrics.paired_bootstrap import auc_difference
+from ..metrics.per_class import class_figures, decide, threshold_table
+from ..metrics.significance import delong, mcnemar
+from .evaluation_report import Plot, Report
+from .report_tables import Ranged, Table
+from .slice_predictions import Labeled, labeled_slices, predict
 
 Progress = Callable[[float, str], None]
 _COLUMNS = {"accuracy": "accuracy", "sensitivity": "recall", "specificity": "specificity", "precision": "precision",

@@ -13,12 +13,12 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
-from LesionAnalysisLib.clusters import LesionClusters
-from LesionAnalysisLib.model import ModelBundle
+from LesionAnalysisLib.lesions.clusters import LesionClusters
+from LesionAnalysisLib.model.bundle import ModelBundle
 
 from .. import plots
-from ..evaluation.detection import SMALLEST, resize_mask
-from ..evaluation.identification import (
+from ..metrics.detection_metrics import SMALLEST, resize_mask
+from ..metrics.identification_metrics import (
     THREE_TYPES,
     TWO_TYPES,
     assign_clusters,
@@ -29,11 +29,11 @@ from ..evaluation.identification import (
     type_figures,
 )
 from .detection import marked
-from .drawings import Example, draw_cluster_maps
-from .maps import Mapper, whole
-from .pairs import SLICE_SUFFIXES, UNKNOWN_PATIENTS, match, patients_known, read_pair, spread_lesions
-from .report import Plot, Report, model_rows
-from .tables import Ranged, Table
+from .detection_plots import Example, draw_cluster_maps
+from .evaluation_report import Plot, Report, model_rows
+from .image_mask_pairs import SLICE_SUFFIXES, UNKNOWN_PATIENTS, match, patients_known, read_pair, spread_lesions
+from .mapper import Mapper, whole
+from .report_tables import Ranged, Table
 
 Progress = Callable[[float, str], None]
 GROUND_GLASS, CONSOLIDATION = 1, 2  # values of the masks

@@ -9,11 +9,11 @@ Where there is too little to draw, the figure says so in a sentence instead of f
 """
 
 from .canvas import available
-from .clusters import draw_elbow, draw_lesion_space
-from .diagnosis import draw_calibration, draw_confusion, draw_pr, draw_roc
+from .cluster_plots import draw_elbow, draw_lesion_space
+from .diagnosis_plots import draw_calibration, draw_confusion, draw_pr, draw_roc
 from .embedding import embed_lesions
 from .sheets import draw_lesion_sheet, draw_wrong_slices
-from .training import draw_training
+from .training_plots import draw_training
 
 __all__ = [
     "available", "draw_calibration", "draw_confusion", "draw_elbow", "draw_lesion_sheet", "draw_lesion_space",

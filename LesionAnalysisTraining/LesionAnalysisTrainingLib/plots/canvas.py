@@ -59,7 +59,7 @@ def save_sentence(path: str | Path, title: str, sentence: str) -> Path:
     return save(figure, path)
 
 
-def dress(axes: Axes, title: str = "", x: str = "", y: str = "") -> None:
+def style_axes(axes: Axes, title: str = "", x: str = "", y: str = "") -> None:
     """Quiet axes: two spines, a light grid behind, titles at the left."""
     axes.set_facecolor(PAPER)
     axes.grid(True, color=LINE, linewidth=0.7)

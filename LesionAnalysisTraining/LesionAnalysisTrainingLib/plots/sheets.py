@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from LesionAnalysisLib.report.colors import cluster_color
+from LesionAnalysisLib.colors import cluster_color
 
-from ..evaluation import most_wrong
+from ..metrics import most_wrong
 from .canvas import INK, NIGHT, SMALL, SOFT, TITLE, count, new_figure, part_of, save, save_sentence
 
 if TYPE_CHECKING:

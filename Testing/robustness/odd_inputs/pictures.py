@@ -13,29 +13,29 @@ from scipy import ndimage
 from .base import EITHER, GOOD, REFUSED, add, chest
 
 
-def grey(side: int = 192) -> np.ndarray:
+def gray(side: int = 192) -> np.ndarray:
     hu = ndimage.zoom(chest()[10].astype(float), side / 96, order=1)
     return np.clip((hu + 1200) / 1800 * 255, 0, 255).astype(np.uint8)
 
 
 def picture(mode: str, name: str, folder: Path, **keys) -> Path:
-    Image.fromarray(grey()).convert(mode).save(folder / name, **keys)
+    Image.fromarray(gray()).convert(mode).save(folder / name, **keys)
     return folder / name
 
 
 def deep(folder: Path) -> Path:
-    Image.fromarray(grey().astype(np.uint16) * 16).save(folder / "deep.png")
+    Image.fromarray(gray().astype(np.uint16) * 16).save(folder / "deep.png")
     return folder / "deep.png"
 
 
 def pages(name: str, folder: Path) -> Path:
-    several = [Image.fromarray(np.roll(grey(), k)) for k in range(4)]
+    several = [Image.fromarray(np.roll(gray(), k)) for k in range(4)]
     several[0].save(folder / name, save_all=True, append_images=several[1:])
     return folder / name
 
 
 def shaped(rows: int, columns: int, folder: Path) -> Path:
-    Image.fromarray(np.resize(grey(), (rows, columns))).save(folder / "a.png")
+    Image.fromarray(np.resize(gray(), (rows, columns))).save(folder / "a.png")
     return folder / "a.png"
 
 
@@ -45,7 +45,7 @@ def half(name: str, folder: Path) -> Path:
     return path
 
 
-def picture_bomb(folder: Path) -> Path:
+def image_bomb(folder: Path) -> Path:
     """A PNG header of 100,000 x 100,000 pixels without any."""
     path = picture("L", "bomb.png", folder)
     data = bytearray(path.read_bytes())
@@ -54,15 +54,15 @@ def picture_bomb(folder: Path) -> Path:
     return path
 
 
-def mixed_pictures(folder: Path) -> Path:
+def mixed_images(folder: Path) -> Path:
     for k, size in enumerate((128, 192, 160)):
-        Image.fromarray(grey(size)).save(folder / f"{k}.png")
-    Image.fromarray(grey()).convert("RGB").save(folder / "3.jpg")
+        Image.fromarray(gray(size)).save(folder / f"{k}.png")
+    Image.fromarray(gray()).convert("RGB").save(folder / "3.jpg")
     return folder
 
 
 def with_a_broken_one(folder: Path) -> Path:
-    mixed_pictures(folder)
+    mixed_images(folder)
     (folder / "4.png").write_bytes(b"\x89PNG\r\n\x1a\n no more")
     return folder
 
@@ -78,10 +78,10 @@ for rows, columns in ((1, 1), (8, 8), (1, 5000), (3000, 40)):
     add(f"a picture of {rows} x {columns}", partial(shaped, rows, columns), EITHER if rows == 3000 else REFUSED)
 for name in ("a.png", "a.jpg", "a.tif"):
     add(f"half a picture {name}", partial(half, name), REFUSED)
-add("a picture of 10,000 megapixels", picture_bomb, REFUSED)
+add("a picture of 10,000 megapixels", image_bomb, REFUSED)
 add("a black picture", lambda f: _saved(np.zeros((200, 200), np.uint8), f), REFUSED)
 add("a photograph of noise", lambda f: _saved(np.random.default_rng(0).integers(0, 255, (200, 200)), f), EITHER)
-add("pictures of several sizes", mixed_pictures, GOOD, "Hounsfield")
+add("pictures of several sizes", mixed_images, GOOD, "Hounsfield")
 add("a broken picture among others", with_a_broken_one, EITHER)
 
 

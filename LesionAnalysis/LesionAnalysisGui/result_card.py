@@ -1,0 +1,41 @@
+"""The result card: what the analysis says, in a few lines of rich text."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Any
+
+from LesionAnalysisLib import RESEARCH_NOTICE
+from LesionAnalysisLib.report.wording import positive_class, probability_words, threshold_of
+from slicer.i18n import tr as _
+
+_WARNING_COLOR = "#b45309"
+
+
+def resultText(record: Any, warnings: tuple[str, ...] = ()) -> str:
+    """The card of an ``Analysis`` as rich text for a label; ``warnings`` replace its own where given."""
+    summary, name = record.summary, positive_class(record)
+    lines = [f"<b>{escape(probability_words(summary.probability, name))}</b>"]
+    if summary.probability is not None:
+        lines.append(_("Study probability of {name}: <b>{value:.2f}</b> (threshold {threshold:.2f})").format(
+            name=escape(name), value=summary.probability, threshold=threshold_of(record.config)))  # fmt: skip
+    lines.append(_("{positive} of {lung} lung slices positive ({total} slices in all)").format(
+        positive=summary.positive_slices, lung=summary.lung_slices, total=summary.total_slices))  # fmt: skip
+    lines.append(_lesions(summary))
+    if summary.involved_lung_share is not None:
+        lines.append(_("Involved share of the lungs: {share:.1f} %").format(share=100 * summary.involved_lung_share))
+    for warning in warnings or record.warnings:
+        lines.append(f'<span style="color:{_WARNING_COLOR}">&#9888; {escape(warning)}</span>')
+    model = record.model
+    lines.append(_("<small>Model: {title} ({id}), license {license}</small>").format(
+        title=escape(str(model.get("title", ""))), id=escape(str(model.get("id", ""))),
+        license=escape(str(model.get("license", "")))))  # fmt: skip
+    lines.append(f"<small>{escape(RESEARCH_NOTICE)}</small>")
+    return "<br>".join(lines)
+
+
+def _lesions(summary: Any) -> str:
+    if not summary.lesion_count:
+        return _("No lesions")
+    parts = ", ".join(f"{count} {escape(str(name))}" for name, count in summary.lesions_by_cluster.items() if count)
+    return _("{count} lesions: {parts}").format(count=summary.lesion_count, parts=parts)

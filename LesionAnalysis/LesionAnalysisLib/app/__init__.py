@@ -1,0 +1,1 @@
+"""The command line: commands, batches of cases, progress, the demo."""

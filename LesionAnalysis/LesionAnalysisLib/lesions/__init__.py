@@ -1,0 +1,1 @@
+"""From heatmaps to measured 3D lesions and their clusters."""

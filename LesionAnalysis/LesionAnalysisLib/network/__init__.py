@@ -1,0 +1,1 @@
+"""FeCNN, its backbones, inference, saliency and devices."""

@@ -1,0 +1,238 @@
+"""FeCNN, the diagnosis network of the paper: figures 2 to 4, equations 1 to 5.
+
+Example:
+    >>> import torch
+    >>> network = FeCNN("resnet18").eval()
+    >>> logits = network(torch.rand(2, 1, 64, 64))  # gray slices, 0..1
+    >>> logits.shape
+    torch.Size([2, 2])
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .backbones import make_backbone
+
+# One mean and deviation for all three channels (the average of ImageNet's): a gray slice repeated
+# three times then equals a one-channel slice before a first layer summed over its channels.
+GRAY_MEAN, GRAY_STD = 0.449, 0.226
+WIDTH = 256  # channels of every pyramid level (section 3.1.2)
+
+
+class FeaturePyramid(nn.Module):
+    """Figure 4: lateral 1x1, top-down sum, 3x3 smoothing; P6 and P7 by stride 2 from C5 (section 3.1.2).
+
+    Without ReLU anywhere but before P7, P3 to P6 are linear in C3 to C5, which ``folding.py`` uses.
+    """
+
+    levels = 5
+
+    def __init__(self, channels: tuple[int, int, int]) -> None:
+        super().__init__()
+        self.lateral = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(c, WIDTH, 1, bias=False), nn.BatchNorm2d(WIDTH)) for c in channels
+        )
+        self.smooth = nn.ModuleList(nn.Conv2d(WIDTH, WIDTH, 3, padding=1) for _ in channels)
+        self.p6 = nn.Conv2d(channels[-1], WIDTH, 3, stride=2, padding=1)
+        self.p7 = nn.Conv2d(WIDTH, WIDTH, 3, stride=2, padding=1)
+
+    def forward(self, c3: Tensor, c4: Tensor, c5: Tensor) -> tuple[Tensor, ...]:
+        m5 = self.lateral[2](c5)
+        m4 = self.lateral[1](c4) + F.interpolate(m5, scale_factor=2.0, mode="nearest")
+        m3 = self.lateral[0](c3) + F.interpolate(m4, scale_factor=2.0, mode="nearest")
+        p3, p4, p5 = (smooth(m) for smooth, m in zip(self.smooth, (m3, m4, m5), strict=True))
+        p6 = self.p6(c5)
+        return p3, p4, p5, p6, self.p7(F.relu(p6))
+
+
+class NoPyramid(nn.Module):
+    """Table 4 without FPN: C3, C4, C5 go to the summary as they are."""
+
+    levels = 3
+
+    def forward(self, c3: Tensor, c4: Tensor, c5: Tensor) -> tuple[Tensor, ...]:
+        return c3, c4, c5
+
+
+class Summary(nn.Module):
+    """1x1 convolution, batch norm and global average pooling: one 256-vector a level (section 3.1.2)."""
+
+    def __init__(self, channels: tuple[int, ...]) -> None:
+        super().__init__()
+        self.project = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(c, WIDTH, 1, bias=False), nn.BatchNorm2d(WIDTH)) for c in channels
+        )
+
+    def forward(self, levels: tuple[Tensor, ...]) -> Tensor:
+        pooled = [p(x).mean((2, 3), dtype=torch.float32) for p, x in zip(self.project, levels, strict=True)]
+        return torch.stack(pooled, 1)  # (N, levels, 256)
+
+
+class EnsembleFusion(nn.Module):
+    """Section 3.1.3: every level scores the slice, omega weighs the levels, a linear layer decides."""
+
+    def __init__(self, levels: int, classes: int, rho: int, dropout: float) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.score = nn.ModuleList(nn.Linear(WIDTH, rho) for _ in range(levels))
+        for layer in self.score:
+            nn.init.constant_(layer.bias, 0.1)  # against levels that the ReLU silences from the start
+        self.register_buffer("omega", torch.ones(levels))
+        self.classify = nn.Linear(levels * rho, classes)
+        if rho == classes:  # each level starts as a vote, score k for class k; else chance may turn votes around,
+            with torch.no_grad():  # and equation 2 then takes a good level for a bad one and silences it
+                self.classify.weight.mul_(0.1).add_(torch.eye(classes).repeat(1, levels))
+
+    def scores(self, pooled: Tensor) -> Tensor:
+        """W_i P_i + b_i of equation 1 before its ReLU: (N, levels, rho)."""
+        pooled = self.dropout(pooled)
+        return torch.stack([layer(pooled[:, i]) for i, layer in enumerate(self.score)], 1)
+
+    def decide(self, scores: Tensor) -> Tensor:
+        """Logits (N, C) from the scores (N, levels, rho)."""
+        weighted = self.omega[:, None] * F.relu(scores)  # equations 1 and 3
+        return self.classify(weighted.flatten(1))  # equation 4, before its softmax
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        return self.decide(self.scores(pooled))
+
+    @torch.no_grad()
+    def update_omega(self, error_rates: Tensor) -> None:
+        """Equation 2: omega_i = 1/2 log((1 - eps_i) / eps_i), eps clipped to [0.001, 0.499]."""
+        eps = error_rates.clamp(0.001, 0.499)
+        self.omega.copy_(0.5 * torch.log((1 - eps) / eps))
+
+
+class NoFusion(nn.Module):
+    """Table 4 without fusion: the levels side by side before one linear layer."""
+
+    def __init__(self, levels: int, classes: int, dropout: float) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.classify = nn.Linear(levels * WIDTH, classes)
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        return self.classify(self.dropout(pooled.flatten(1)))
+
+
+class DenseTop(nn.Module):
+    """The plain CNN of tables 3 and 4: pooled C5, two dense ReLU layers, one linear layer."""
+
+    def __init__(self, channels: int, classes: int, dropout: float) -> None:
+        super().__init__()
+        self.dense = nn.Sequential(
+            nn.Linear(channels, WIDTH), nn.ReLU(), nn.Dropout(dropout),
+            nn.Linear(WIDTH, WIDTH), nn.ReLU(), nn.Dropout(dropout), nn.Linear(WIDTH, classes),
+        )  # fmt: skip
+
+    def forward(self, c3: Tensor, c4: Tensor, c5: Tensor) -> Tensor:
+        return self.dense(c5.mean((2, 3), dtype=torch.float32))
+
+
+class LinearTop(nn.Module):
+    """Pooled C5 and one linear layer: no row of the paper's tables, but what its rival CAM needs (Zhou 2016)."""
+
+    def __init__(self, channels: int, classes: int, dropout: float) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.classify = nn.Linear(channels, classes)
+
+    def forward(self, c3: Tensor, c4: Tensor, c5: Tensor) -> Tensor:
+        return self.classify(self.dropout(c5.mean((2, 3), dtype=torch.float32)))
+
+
+class LesionHead(nn.Module):
+    """Lesion or not, cell by cell of P3; not in the paper. Taught by synthesized lesions and by slices without any."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(WIDTH, 64, 3, padding=1, bias=False), nn.BatchNorm2d(64), nn.ReLU(), nn.Conv2d(64, 1, 1)
+        )
+        nn.init.constant_(self.layers[-1].bias, -3.0)  # lesions are rare
+
+    def forward(self, p3: Tensor) -> Tensor:
+        return self.layers(p3)[:, 0]  # (N, H/8, W/8) logits
+
+
+class PyramidTop(nn.Module):
+    """Pyramid, summary and fusion: everything of figure 2 between the backbone and the softmax."""
+
+    def __init__(
+        self, channels: tuple[int, int, int], classes: int, fpn: bool, fusion: bool, rho: int, dropout: float,
+        lesion_head: bool = False,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.pyramid = FeaturePyramid(channels) if fpn else NoPyramid()
+        levels = self.pyramid.levels
+        self.summary = Summary((WIDTH,) * levels if fpn else channels)
+        self.fusion = (
+            EnsembleFusion(levels, classes, rho, dropout) if fusion else NoFusion(levels, classes, dropout)
+        )
+        self.lesions = LesionHead() if lesion_head else None
+
+    def pooled(self, c3: Tensor, c4: Tensor, c5: Tensor) -> Tensor:
+        """The vectors P_i of equation 1: (N, levels, 256) float32."""
+        return self.summary(self.pyramid(c3, c4, c5))
+
+    def forward(self, c3: Tensor, c4: Tensor, c5: Tensor) -> Tensor:
+        return self.fusion(self.pooled(c3, c4, c5))
+
+    def lesion_logits(self, c3: Tensor, c4: Tensor, c5: Tensor) -> Tensor:
+        """Of every cell of P3, (N, H/8, W/8); only with a lesion head."""
+        return self.lesions(self.pyramid(c3, c4, c5)[0])
+
+
+class FeCNN(nn.Module):
+    """A gray slice in, the logits of its classes out.
+
+    Args:
+        backbone: ``resnet18``, ``resnet50`` (the paper's), ``vgg16`` or ``xception``.
+        classes: C, 2 or 3.
+        fpn, fusion: False leaves the module out, as in table 4.
+        rho: length of a level's score; None means C, without which equation 3 makes no sense.
+        dropout: share of the pooled features dropped in training.
+        linear_top: without FPN and fusion, one linear layer in place of table 4's dense ReLU layers.
+        lesion_head: a ``LesionHead`` on the feature pyramid; the diagnosis does not depend on it.
+
+    Raises:
+        ValueError: unknown backbone, fewer than two classes, a linear top beside FPN or fusion, a lesion head
+            without FPN, or an input whose sides are no multiple of 32.
+    """
+
+    def __init__(
+        self, backbone: str = "resnet50", classes: int = 2, fpn: bool = True, fusion: bool = True,
+        rho: int | None = None, dropout: float = 0.5, linear_top: bool = False,
+        lesion_head: bool = False,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        if classes < 2:
+            raise ValueError(f"FeCNN needs at least two classes, not {classes}.")
+        if linear_top and (fpn or fusion):
+            raise ValueError("A linear top stands in place of FPN and fusion: leave out both.")
+        if lesion_head and not fpn:
+            raise ValueError("A lesion head stands on the feature pyramid: do not leave that out.")
+        self.settings = {
+            "backbone": backbone, "classes": classes, "fpn": fpn, "fusion": fusion,
+            "rho": rho or classes, "dropout": dropout, "linear_top": linear_top,
+            "lesion_head": lesion_head,
+        }  # fmt: skip
+        self.backbone_maps = make_backbone(backbone)
+        channels = self.backbone_maps.channels
+        if fpn or fusion:
+            self.head = PyramidTop(channels, classes, fpn, fusion, rho or classes, dropout, lesion_head)
+        else:
+            self.head = (LinearTop if linear_top else DenseTop)(channels[-1], classes, dropout)
+
+    def backbone(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """C3, C4, C5 of gray slices ``x`` (N, 1, H, W) in 0..1, at 1/8, 1/16 and 1/32 of their size."""
+        if x.shape[-1] % 32 or x.shape[-2] % 32:
+            raise ValueError(f"The slice's sides must be multiples of 32, not {tuple(x.shape[-2:])}.")
+        x = (x - GRAY_MEAN) / GRAY_STD
+        return self.backbone_maps(x.expand(-1, 3, -1, -1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(*self.backbone(x))  # (N, C)

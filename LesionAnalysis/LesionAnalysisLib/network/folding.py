@@ -1,0 +1,241 @@
+"""FeCNN for inference: the same function of its input for a fraction of the work.
+
+Batch norms are folded into the convolutions before them. And because everything between C3..C5 and the
+pooled vectors is linear (but P7), pooling may go first: the mean of a 3x3 convolution's output needs
+only nine sums of its input, one a kernel offset. The pyramid then never has to be computed as maps,
+neither forward nor, for Grad++, backward. ``Testing/test_fecnn.py`` holds both against each other.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from .backbones import ResNet, Vgg16
+from .dilation import without_stride
+from .fecnn import GRAY_MEAN, GRAY_STD, EnsembleFusion, FeaturePyramid, FeCNN, NoFusion, PyramidTop
+
+# Sums of a map upsampled by two (nearest), from those of the map itself: along one axis
+# "without the last" becomes without + all, "all" becomes 2 all, "without the first" becomes without + all.
+_UPSAMPLE = torch.tensor([[1.0, 1.0, 0.0], [0.0, 2.0, 0.0], [0.0, 1.0, 1.0]])
+
+
+def window_sums(x: Tensor) -> Tensor:
+    """For (N, C, H, W): the sum under each offset of a zero-padded 3x3 kernel, (N, C, 3, 3) float32.
+
+    Offset 0 of an axis misses its last line, 1 sees all, 2 misses the first.
+    """
+    return _WindowSums.apply(x)
+
+
+class _WindowSums(torch.autograd.Function):
+    """Sums with a gradient in closed form: every pixel gets the gradients of the windows that see it."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.shape, ctx.dtype = x.shape, x.dtype
+        lines = x.permute(0, 2, 3, 1)  # (N, H, W, C), which is how channels-last lies in memory
+        total = lines.new_zeros(lines[:, 0].shape, dtype=torch.float32)
+        for line in lines.unbind(1):  # torch's own sum of bf16 in float32 takes 25 times as long on a CPU
+            total += line
+        rows = torch.stack([total - lines[:, -1], total, total - lines[:, 0]], 1)  # (N, 3, W, C)
+        total = rows.sum(2)
+        return torch.stack([total - rows[:, :, -1], total, total - rows[:, :, 0]], 2).permute(0, 3, 1, 2)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        _, _, height, width = ctx.shape
+        rows, columns = _seen(height, gradient), _seen(width, gradient)
+        spread = torch.einsum("ncab,ay,bx->nyxc", gradient, rows, columns)
+        return spread.to(ctx.dtype).permute(0, 3, 1, 2)
+
+
+def _seen(length: int, like: Tensor) -> Tensor:
+    """(3, length): which lines of an axis each offset sees."""
+    seen = torch.ones((3, length), dtype=like.dtype, device=like.device)
+    seen[0, -1] = seen[2, 0] = 0
+    return seen
+
+
+def _upsampled(sums: Tensor) -> Tensor:
+    up = _UPSAMPLE.to(sums)
+    return up @ sums @ up.T
+
+
+def _fuse(module: nn.Module) -> None:
+    """Fold, in place, every batch norm that directly follows a convolution (by torchvision's names or order)."""
+    for child in module.children():
+        _fuse(child)
+    names = list(module._modules)
+    pairs = [(n, n.replace("conv", "bn")) for n in names if n.startswith("conv")]
+    if isinstance(module, nn.Sequential):
+        pairs += list(zip(names[:-1], names[1:], strict=True))
+    for first, second in pairs:
+        layer, norm = module._modules.get(first), module._modules.get(second)
+        if isinstance(layer, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+            module._modules[first] = fuse_conv_bn_eval(layer, norm)
+            module._modules[second] = nn.Identity()
+
+
+def _matrix(projection: nn.Sequential) -> tuple[Tensor, Tensor]:
+    """A fused 1x1 convolution as weight (outputs, inputs) and bias (outputs,)."""
+    layer = projection[0]
+    return layer.weight[:, :, 0, 0].detach().clone(), layer.bias.detach().clone()
+
+
+class PooledPyramid(nn.Module):
+    """``FeaturePyramid`` followed by ``Summary`` with the pooling done first; float32 throughout but P6."""
+
+    def __init__(self, top: PyramidTop) -> None:
+        super().__init__()
+        pyramid: FeaturePyramid = top.pyramid
+        for i in range(3):
+            self._keep(f"lateral{i}", _matrix(pyramid.lateral[i]))
+            self._keep(f"smooth{i}", (pyramid.smooth[i].weight.detach(), pyramid.smooth[i].bias.detach()))
+        for i in range(5):
+            self._keep(f"project{i}", _matrix(top.summary.project[i]))
+        self.p6, self.p7 = pyramid.p6, pyramid.p7
+
+    def _keep(self, name: str, pair: tuple[Tensor, Tensor]) -> None:
+        self.register_buffer(f"{name}_weight", pair[0].float())
+        self.register_buffer(f"{name}_bias", pair[1].float())
+
+    def _linear(self, name: str, x: Tensor) -> Tensor:
+        return F.linear(x, getattr(self, f"{name}_weight"), getattr(self, f"{name}_bias"))
+
+    def _lateral_sums(self, i: int, c: Tensor) -> Tensor:
+        weight, bias = getattr(self, f"lateral{i}_weight"), getattr(self, f"lateral{i}_bias")
+        count = window_sums(torch.ones(1, 1, *c.shape[2:], device=c.device))
+        return torch.einsum("ncyx,oc->noyx", window_sums(c), weight) + bias[:, None, None] * count
+
+    def _smooth_mean(self, i: int, sums: Tensor, size: int) -> Tensor:
+        weight, bias = getattr(self, f"smooth{i}_weight"), getattr(self, f"smooth{i}_bias")
+        return F.linear(sums.flatten(1), weight.flatten(1)) / size + bias
+
+    def forward(self, c3: Tensor, c4: Tensor, c5: Tensor) -> Tensor:
+        m5 = self._lateral_sums(2, c5)
+        m4 = self._lateral_sums(1, c4) + _upsampled(m5)
+        m3 = self._lateral_sums(0, c3) + _upsampled(m4)
+        means = [
+            self._smooth_mean(i, m, c.shape[2] * c.shape[3])
+            for i, (m, c) in enumerate(((m3, c3), (m4, c4), (m5, c5)))
+        ]
+        p6 = self.p6(c5.to(self.p6.weight.dtype))
+        p7 = self.p7(F.relu(p6))
+        means += [p.mean((2, 3), dtype=torch.float32) for p in (p6, p7)]
+        return torch.stack([self._linear(f"project{i}", m) for i, m in enumerate(means)], 1)
+
+
+class FoldedTop(nn.Module):
+    """``PyramidTop`` on the pooled pyramid."""
+
+    def __init__(self, top: PyramidTop) -> None:
+        super().__init__()
+        self.pooled = PooledPyramid(top)
+        self.fusion: EnsembleFusion | NoFusion = top.fusion
+
+    def forward(self, c3: Tensor, c4: Tensor, c5: Tensor) -> Tensor:
+        return self.fusion(self.pooled(c3, c4, c5))
+
+
+class LesionMap(nn.Module):
+    """P3 and the lesion head on it, without the levels that it does not need."""
+
+    def __init__(self, top: PyramidTop) -> None:
+        super().__init__()
+        self.lateral, self.smooth, self.lesions = top.pyramid.lateral, top.pyramid.smooth[0], top.lesions
+
+    def forward(self, *maps: Tensor) -> Tensor:
+        c3, c4, c5 = (x.to(self.smooth.weight.dtype) for x in maps)
+        m4 = self.lateral[1](c4) + F.interpolate(self.lateral[2](c5), scale_factor=2.0, mode="nearest")
+        m3 = self.lateral[0](c3) + F.interpolate(m4, scale_factor=2.0, mode="nearest")
+        return self.lesions(self.smooth(m3)).float().sigmoid()
+
+
+class InFloat32(nn.Module):
+    """Computes ``module`` in float32 and rounds only what comes out of it to ``dtype``."""
+
+    def __init__(self, module: nn.Module, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.module, self.dtype = module, dtype
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.module(x.float()).to(self.dtype)
+
+
+def _keep_first_layers(maps: nn.Module, dtype: torch.dtype) -> None:
+    """Let the layers whose rounding shows in the probabilities compute in float32; the others hold ``dtype``."""
+    if isinstance(maps, ResNet):  # the stem and the first block
+        first = nn.Sequential(maps.conv1, maps.relu, maps.maxpool, maps.layer1[0])
+        maps.layer1 = maps.layer1[1:]
+        maps.conv1, maps.bn1, maps.maxpool = nn.Identity(), nn.Identity(), nn.Identity()
+        maps.to(dtype=dtype)
+        maps.conv1 = InFloat32(first, dtype)
+    else:  # the first convolution
+        layers = maps.features if isinstance(maps, Vgg16) else maps.stem
+        first, layers[0] = layers[0], nn.Identity()
+        maps.to(dtype=dtype)
+        layers[0] = InFloat32(first, dtype)
+
+
+class FoldedFeCNN(nn.Module):
+    """A copy of a trained ``FeCNN`` for inference, with the same ``backbone``, ``head`` and ``forward``.
+
+    Args:
+        network: left as it is.
+        dtype: of the convolutions, such as ``torch.bfloat16``; the first layers, sums, scores and logits stay
+            float32.
+    """
+
+    def __init__(self, network: FeCNN, dtype: torch.dtype = torch.float32) -> None:
+        super().__init__()
+        network = copy.deepcopy(network).eval()
+        _fuse(network)
+        self.settings, self.dtype = network.settings, dtype
+        self.maps, self.head = network.backbone_maps, network.head
+        self.lesion_map = None
+        if getattr(self.head, "lesions", None) is not None:
+            self.lesion_map = LesionMap(self.head).to(dtype=dtype, memory_format=torch.channels_last)
+        if isinstance(self.head, PyramidTop) and isinstance(self.head.pyramid, FeaturePyramid):
+            self.head = FoldedTop(self.head)
+        self.gray = isinstance(self.maps, ResNet)
+        if self.gray:  # three equal channels before one layer are one channel before its summed weights
+            first = self.maps.conv1
+            self.maps.conv1 = nn.Conv2d(1, first.out_channels, 7, 2, 3)
+            self.maps.conv1.weight = nn.Parameter(first.weight.sum(1, keepdim=True))
+            self.maps.conv1.bias = first.bias
+        self.requires_grad_(False)
+        if dtype != torch.float32:
+            _keep_first_layers(self.maps, dtype)
+        self.maps.to(memory_format=torch.channels_last)
+        for name, module in self.head.named_modules():
+            if isinstance(module, nn.Conv2d) and ("p6" in name or "p7" in name or not self._pooled):
+                module.to(dtype=dtype, memory_format=torch.channels_last)
+        self.eval()
+
+    @property
+    def _pooled(self) -> bool:
+        return isinstance(self.head, FoldedTop)
+
+    def backbone(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """C3, C4, C5 of gray slices ``x`` (N, 1, H, W) in 0..1, in ``dtype`` and channels-last."""
+        x = (x.float() - GRAY_MEAN) / GRAY_STD
+        if not self.gray:
+            x = x.expand(-1, 3, -1, -1)
+        return self.maps(x.contiguous(memory_format=torch.channels_last))
+
+    def fine_c5(self, c4: Tensor) -> Tensor:
+        """C5 on the grid of C4, (N, K5, H/16, W/16): see ``dilation.py``."""
+        return without_stride(self.maps.last)(c4)
+
+    def lesion_heat(self, c3: Tensor, c4: Tensor, c5: Tensor) -> Tensor | None:
+        """The lesion head's probability in every cell of P3, (N, H/8, W/8) float32; None without such a head."""
+        return None if self.lesion_map is None else self.lesion_map(c3, c4, c5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(*self.backbone(x))  # (N, C) float32

@@ -1,0 +1,303 @@
+"""Pictures of slices for the report: CT in a lung window, LAM over it, boxes; numpy and Pillow only.
+
+Radiological orientation (patient's right at the image's left, anterior up) comes from the CT's axial view;
+pixels become square in millimeters here, so that anisotropic scans are not squeezed.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from ..colors import cluster_color, jet
+from ..results import Analysis
+
+LUNG_WINDOW_HU = (-1350.0, 150.0)  # width 1500, level -600
+SIZE = 640  # pixels along the longer side
+_HEAD, _SIDE = 28, 58  # black margins for the heading and for the scale of the LAM
+_LABELS = 8  # labels drawn per slice, strongest first; every box is drawn
+_SHORT_TYPES = {"partial consolidation": "part. cons.", "consolidation": "cons."}
+_WHITE, _BLACK = (255, 255, 255), (0, 0, 0)
+
+PixelBox = tuple[float, float, float, float]  # left, top, right, bottom
+
+
+@dataclass(frozen=True)
+class SliceFigure:
+    """One drawn slice: its index in the input, the picture as PNG, and its heading as text."""
+
+    index: int
+    png: bytes
+    size: tuple[int, int]  # width, height in pixels
+    caption: str
+
+
+@dataclass(frozen=True)
+class _Box:
+    """A lesion on one slice: edges in continuous axial indices (pixel centers are integers)."""
+
+    row0: float
+    col0: float
+    row1: float
+    col1: float
+    label: str
+    cluster: int
+    heat: float
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """The part of the axial grid that is shown, and how many screen pixels one grid pixel becomes."""
+
+    row0: float
+    col0: float
+    row1: float
+    col1: float
+    width: int
+    height: int
+
+    def x(self, col: float) -> float:
+        return (col - self.col0) / (self.col1 - self.col0) * self.width
+
+    def y(self, row: float) -> float:
+        return (row - self.row0) / (self.row1 - self.row0) * self.height
+
+    def resize(self, plane: np.ndarray, method: Image.Resampling) -> np.ndarray:
+        """(R, C) -> (height, width) float32."""
+        image = Image.fromarray(np.ascontiguousarray(plane, dtype=np.float32))
+        box = (self.col0 + 0.5, self.row0 + 0.5, self.col1 + 0.5, self.row1 + 0.5)
+        return np.asarray(image.resize((self.width, self.height), method, box=box))
+
+
+def strongest_slices(analysis: Analysis, count: int = 6) -> list[int]:
+    """Indices of up to ``count`` slices with the strongest lesions, in the order of the file.
+
+    First the strongest slice of each lesion (so that different lesions are seen), then whatever else is
+    strong; neighbors within 15 mm, or a fiftieth of the stack, wait until nothing else is left.
+    """
+    heat: dict[int, float] = {}
+    first: list[int] = []
+    for lesion in sorted(analysis.lesions, key=lambda one: -one.activation):
+        for part in lesion.slice_lesions:
+            heat[part.slice_index] = max(heat.get(part.slice_index, 0.0), part.activation)
+        if lesion.slice_lesions:
+            first.append(max(lesion.slice_lesions, key=lambda part: part.activation).slice_index)
+    order = list(dict.fromkeys([*first, *sorted(heat, key=lambda index: (-heat[index], index))]))
+    return sorted(_spread(order, _apart(analysis), count))
+
+
+def _apart(analysis: Analysis) -> float:
+    """How many slices make two pictures different enough."""
+    thickness = float(analysis.ct.axial().spacing[2]) if analysis.calibrated else 1.0
+    return max(len(analysis.slices) / 50, 15 / thickness) if analysis.calibrated else 1.0
+
+
+def _spread(order: Sequence[int], apart: float, count: int) -> list[int]:
+    chosen: list[int] = []
+    for distance in (apart, 1.0):
+        for index in order:
+            if len(chosen) < count and all(abs(index - other) >= distance for other in chosen):
+                chosen.append(index)
+    return chosen
+
+
+def most_probable_slices(analysis: Analysis, count: int = 3) -> list[int]:
+    """Indices of the slices with the highest probability, in the order of the file."""
+    rated = [one for one in analysis.slices if one.probability is not None]
+    order = [one.index for one in sorted(rated, key=lambda one: -(one.probability or 0.0))]
+    return sorted(_spread(order, _apart(analysis), count))
+
+
+def slice_figures(analysis: Analysis, count: int = 6) -> list[SliceFigure]:
+    """Pictures of the slices with the strongest lesions, or of the three most probable slices, plain."""
+    indices = strongest_slices(analysis, count) or most_probable_slices(analysis)
+    if not indices:
+        return []
+    view = analysis.ct.axial()
+    lam = view.from_volume(analysis.lam)
+    labels = view.from_volume(analysis.lesion_labels)
+    lungs = view.from_volume(analysis.lung_mask)
+    shared = None if analysis.ct.slice_shapes else _frame(_extent(lungs.any(axis=0)), view.spacing)
+    pictures = []
+    for index in indices:
+        rows, cols = analysis.ct.slice_shapes[index] if analysis.ct.slice_shapes else view.array.shape[1:]
+        frame = shared or _frame(_extent(lungs[index, :rows, :cols]), view.spacing)
+        boxes = _boxes(analysis, index, labels[index], view.index_to_ras)
+        slice_image = _draw(analysis, view.array[index], lam[index], boxes, frame, view.spacing)
+        text = _caption(analysis, index)
+        image = _mount(slice_image, text, color_bar=bool(lam[index].any()))
+        stream = io.BytesIO()
+        image.save(stream, "PNG", compress_level=7)
+        pictures.append(SliceFigure(index, stream.getvalue(), image.size, text))
+    return pictures
+
+
+def _caption(analysis: Analysis, index: int) -> str:
+    one = next(one for one in analysis.slices if one.index == index)
+    words = [f"Slice {index}"]
+    if one.position_mm is not None:
+        words.append(f"S {one.position_mm:.1f} mm")
+    if one.probability is not None:
+        words.append(f"p {one.probability:.2f}")
+    return "   ".join(words)
+
+
+def _extent(mask: np.ndarray) -> tuple[float, float, float, float]:
+    """Edges (row0, col0, row1, col1) of what is True plus a margin of 6 %; of everything where nothing is."""
+    rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not rows.size:
+        return -0.5, -0.5, mask.shape[0] - 0.5, mask.shape[1] - 0.5
+    margin = 0.06 * max(np.ptp(rows), np.ptp(cols)) + 1
+    return (
+        max(rows[0] - 0.5 - margin, -0.5),
+        max(cols[0] - 0.5 - margin, -0.5),
+        min(rows[-1] + 0.5 + margin, mask.shape[0] - 0.5),
+        min(cols[-1] + 0.5 + margin, mask.shape[1] - 0.5),
+    )
+
+
+def _frame(extent: tuple[float, float, float, float], spacing: Sequence[float]) -> _Frame:
+    row0, col0, row1, col1 = extent
+    width, height = (col1 - col0) * float(spacing[0]), (row1 - row0) * float(spacing[1])
+    scale = SIZE / max(width, height)
+    return _Frame(row0, col0, row1, col1, max(round(width * scale), 1), max(round(height * scale), 1))
+
+
+def _boxes(analysis: Analysis, index: int, labels: np.ndarray, index_to_ras: np.ndarray) -> list[_Box]:
+    """The boxes of the slice's lesions, strongest first.
+
+    The corners of ``box_ras_mm`` go through the inverse of the view's affine. On an oblique scan that would
+    enclose too much; there the painted labels say where the lesion is.
+    """
+    straight = np.count_nonzero(np.abs(index_to_ras[:3, :3]) > 1e-4 * np.abs(index_to_ras[:3, :3]).max()) == 3
+    to_index = np.linalg.inv(index_to_ras)
+    boxes = []
+    for lesion in analysis.lesions:
+        name = _SHORT_TYPES.get(lesion.type or "", lesion.type or "")
+        label = f"L{lesion.id:02d} C{lesion.cluster} {name}".rstrip()
+        parts = [part for part in lesion.slice_lesions if part.slice_index == index]
+        painted = labels == lesion.id
+        if parts and not straight and painted.any():
+            rows, cols = np.flatnonzero(painted.any(axis=1)), np.flatnonzero(painted.any(axis=0))
+            edges = (rows[0] - 0.5, cols[0] - 0.5, rows[-1] + 0.5, cols[-1] + 0.5)
+            boxes.append(_Box(*edges, label, lesion.cluster, max(part.activation for part in parts)))
+            continue
+        for part in parts:
+            corners = np.array([[*corner, 1.0] for corner in part.box_ras_mm]) @ to_index.T  # (2, 4): c, r, s
+            (col0, row0), (col1, row1) = corners[:, :2].min(axis=0), corners[:, :2].max(axis=0)
+            boxes.append(_Box(row0, col0, row1, col1, label, lesion.cluster, part.activation))
+    return sorted(boxes, key=lambda box: -box.heat)
+
+
+def _draw(
+    analysis: Analysis,
+    plane: np.ndarray,
+    lam: np.ndarray,
+    boxes: Sequence[_Box],
+    frame: _Frame,
+    spacing: Sequence[float],
+) -> Image.Image:
+    low, high = LUNG_WINDOW_HU if analysis.calibrated else (0.0, 255.0)
+    gray = np.clip((frame.resize(plane, Image.Resampling.BICUBIC) - low) / (high - low), 0, 1)
+    # 64 gray levels: noise hides the difference, and the file is half as large.
+    picture = np.repeat(np.round(gray * 63)[..., None] * (255 / 63), 3, axis=2)
+    inside = frame.resize(lam > 0, Image.Resampling.NEAREST) > 0
+    if inside.any():
+        heat = np.clip(frame.resize(lam, Image.Resampling.BILINEAR) / 100, 0, 1)[inside]
+        opacity = (0.30 + 0.30 * heat)[:, None]  # the stronger, the more it covers
+        picture[inside] = (1 - opacity) * picture[inside] + opacity * jet(heat)
+    image = Image.fromarray(np.clip(picture, 0, 255).astype(np.uint8), "RGB")
+    draw = ImageDraw.Draw(image)
+    _draw_boxes(draw, boxes, frame)
+    if analysis.calibrated:
+        _draw_sides(draw, frame)
+        _draw_scale(draw, frame, float(spacing[0]))
+    return image
+
+
+def _draw_boxes(draw: ImageDraw.ImageDraw, boxes: Sequence[_Box], frame: _Frame) -> None:
+    """Boxes with a dark rim (to be seen on any background), then labels where they hide no other label."""
+    for box in reversed(boxes):
+        edges = [frame.x(box.col0), frame.y(box.row0), frame.x(box.col1), frame.y(box.row1)]
+        draw.rectangle([edges[0] - 1, edges[1] - 1, edges[2] + 1, edges[3] + 1], outline=_BLACK, width=4)
+        draw.rectangle(edges, outline=cluster_color(box.cluster), width=2)
+    taken: list[PixelBox] = []
+    font = _font(14)
+    for box in boxes[:_LABELS]:
+        width, height = draw.textlength(box.label, font=font) + 8, 19
+        left, right = frame.x(box.col0) - 1, frame.x(box.col1) + 1
+        top, bottom = frame.y(box.row0) - 1, frame.y(box.row1) + 1
+        places = [(x, y) for y in (top - height, bottom, top, bottom - height) for x in (left, right - width)]
+        spots = [_inside(x, y, width, height, frame) for x, y in places]
+        spot = next((spot for spot in spots if not any(_overlap(spot, other) for other in taken)), spots[0])
+        taken.append(spot)
+        draw.rectangle(spot, fill=cluster_color(box.cluster))
+        draw.text((spot[0] + 4, spot[1] + 1), box.label, font=font, fill=_BLACK)
+
+
+def _inside(x: float, y: float, width: float, height: float, frame: _Frame) -> PixelBox:
+    x = min(max(x, 0), frame.width - width)
+    y = min(max(y, 0), frame.height - height)
+    return x, y, x + width, y + height
+
+
+def _overlap(one: PixelBox, other: PixelBox) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+
+
+def _draw_sides(draw: ImageDraw.ImageDraw, frame: _Frame) -> None:
+    middle = frame.height / 2
+    _text(draw, (9, middle), "R", 20, "lm")
+    _text(draw, (frame.width - 9, middle), "L", 20, "rm")
+
+
+def _draw_scale(draw: ImageDraw.ImageDraw, frame: _Frame, column_mm: float) -> None:
+    """A bar of 5 cm at the bottom (1 cm where 5 do not fit into half of the picture)."""
+    pixels_per_cm = 10 / column_mm * frame.width / (frame.col1 - frame.col0)
+    centimeters = 5 if 5 * pixels_per_cm <= frame.width / 2 else 1
+    length, left, base = centimeters * pixels_per_cm, 12, frame.height - 12
+    for color, extra in ((_BLACK, 1), (_WHITE, 0)):
+        draw.rectangle([left - extra, base - 1 - extra, left + length + extra, base + 1 + extra], fill=color)
+        for x in (left, left + length):
+            draw.rectangle([x - 1 - extra, base - 6 - extra, x + 1 + extra, base + 6 + extra], fill=color)
+    draw.rectangle([left, base - 1, left + length, base + 1], fill=_WHITE)
+    _text(draw, (left + length / 2, base - 6), f"{centimeters} cm", 14, "mb")
+
+
+def _mount(slice_image: Image.Image, heading: str, color_bar: bool) -> Image.Image:
+    """The slice on black, its heading above and the scale of the LAM at its right: they cover nothing."""
+    width, height = slice_image.size
+    image = Image.new("RGB", (width + _SIDE * color_bar, height + _HEAD), _BLACK)
+    image.paste(slice_image, (0, _HEAD))
+    draw = ImageDraw.Draw(image)
+    _text(draw, (9, _HEAD / 2), heading, 16, "lm", rim=0)
+    if color_bar:
+        length = min(240, height - 60)
+        top, left = _HEAD + (height - length) // 2, width + 14
+        ramp = jet(np.linspace(1, 0, length))[:, None, :].repeat(12, axis=1).round().astype(np.uint8)
+        image.paste(Image.fromarray(ramp, "RGB"), (left, top))
+        _text(draw, (width + _SIDE / 2, top - 10), "LAM", 13, "mb", rim=0)
+        for part, text in ((0, "100"), (0.5, "50"), (1, "0 %")):
+            _text(draw, (left + 17, top + part * length), text, 13, "lm", rim=0)
+    return image
+
+
+def _text(draw: ImageDraw.ImageDraw, at: tuple[float, float], text: str, size: int, anchor: str, rim: int = 2) -> None:
+    """White text with a dark rim."""
+    font = _font(size)
+    if not isinstance(font, ImageFont.FreeTypeFont):  # Pillow's old bitmap font knows no anchors
+        draw.text((max(at[0] - 12, 2), max(at[1] - 12, 2)), text, font=font, fill=_WHITE)
+        return
+    draw.text(at, text, font=font, fill=_WHITE, anchor=anchor, stroke_width=rim, stroke_fill=_BLACK)
+
+
+def _font(size: int) -> Any:
+    try:
+        return ImageFont.load_default(size)
+    except TypeError:  # Pillow before 10.1
+        return ImageFont.load_default()

@@ -1,0 +1,107 @@
+"""Clusters as the user sees them: renamed, recolored, and back; boxes, map, tables and text follow.
+
+Names and colors belong to the results of one CT. They are saved with the scene, and a second run on the same
+CT with the same model keeps them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from ..results import Analysis
+from .boxes import describe_peaks, style_box
+from .labels import color_labels
+from .restore import read_record
+from .stored_edits import ClusterEdits, Color, keep_edits, read_edits
+from .table_nodes import name_clusters, write_record
+
+if TYPE_CHECKING:
+    from .scene_nodes import SceneNodes
+
+
+@dataclass(frozen=True)
+class SceneCluster:
+    """One cluster of the results of a CT."""
+
+    number: int  # 1, 2, ...
+    name: str
+    color: Color  # red, green, blue, 0..1
+    lesion_count: int
+
+
+def clusters_in_scene(nodes: SceneNodes) -> tuple[SceneCluster, ...]:
+    """All clusters of the model by number, also those without a lesion in this CT."""
+    record = read_record(nodes)
+    edits = read_edits(nodes.analysis) or ClusterEdits.none(record)
+    return tuple(
+        SceneCluster(number, name, edits.color(number), sum(one.cluster == number for one in record.lesions))
+        for number, name in sorted(record.cluster_names.items())
+    )
+
+
+def rename_cluster(nodes: SceneNodes, number: int, name: str) -> None:
+    """Give a cluster another name; its own name takes a renaming back.
+
+    Raises ValueError for a cluster that does not exist, and for a name that is empty, has more than one line
+    or is that of another cluster: counts and tables tell clusters apart by their names. Double quotation marks
+    become single ones, because Slicer cannot read them again in a table that it saved.
+    """
+    record = read_record(nodes)
+    edits = _edits_of(nodes, record, number)
+    name = _check_name(name, {other: used for other, used in record.cluster_names.items() if other != number})
+    names = {**edits.names, number: name}
+    if name == edits.originals.get(number):
+        del names[number]
+    _show(nodes, record, replace(edits, names=names))
+
+
+def recolor_cluster(nodes: SceneNodes, number: int, rgb: Sequence[float]) -> None:
+    """Give a cluster another color, three numbers 0..1. Raises ValueError for other colors and clusters."""
+    record = read_record(nodes)
+    edits = _edits_of(nodes, record, number)
+    color = tuple(float(channel) for channel in rgb)
+    if len(color) != 3 or not all(0 <= channel <= 1 for channel in color):
+        raise ValueError("A color has three numbers from 0 to 1: red, green and blue.")
+    _show(nodes, record, replace(edits, colors={**edits.colors, number: color}))
+
+
+def reset_clusters(nodes: SceneNodes) -> None:
+    """Give all clusters their own names and colors again."""
+    record = read_record(nodes)
+    edits = read_edits(nodes.analysis) or ClusterEdits.none(record)
+    _show(nodes, record, replace(edits, names={}, colors={}))
+
+
+def _edits_of(nodes: SceneNodes, record: Analysis, number: int) -> ClusterEdits:
+    if number not in record.cluster_names:
+        known = ", ".join(str(one) for one in sorted(record.cluster_names))
+        raise ValueError(f"There is no cluster {number} here: choose one of {known}.")
+    return read_edits(nodes.analysis) or ClusterEdits.none(record)
+
+
+def _check_name(name: str, others: dict[int, str]) -> str:
+    name = name.strip().replace('"', "'")
+    if not name:
+        raise ValueError("The name of a cluster must not be empty.")
+    if not name.isprintable():
+        raise ValueError("The name of a cluster must be one line of text.")
+    for number, used in others.items():
+        if used.casefold() == name.casefold():
+            raise ValueError(f"Cluster {number} is already called '{used}': choose another name.")
+    return name
+
+
+def _show(nodes: SceneNodes, record: Analysis, edits: ClusterEdits) -> None:
+    """Bring every node up to date."""
+    record = edits.apply(record)
+    write_record(nodes.analysis, record)
+    keep_edits(nodes.analysis, edits)
+    for lesion in record.lesions:
+        if lesion.id in nodes.boxes:
+            style_box(nodes.boxes[lesion.id], lesion, edits)
+    describe_peaks(nodes.peaks, record, edits)
+    name_clusters(nodes.lesions, record, edits)
+    if nodes.label_colors is not None:
+        color_labels(nodes.label_colors, record, edits)

@@ -1,0 +1,101 @@
+"""What slice views show: the LAM over its CT, and the views that a bundle brings along."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .mrml import ijk_to_ras, nodes_by_class, slicer, vtk
+
+if TYPE_CHECKING:
+    from .scene_nodes import SceneNodes
+
+LAM_OPACITY = 0.45  # of the foreground: lung structure stays visible under full red
+
+# Slicer's own views. A loaded scene overwrites the color and label of a view of that name: they must fit.
+_SLICE_VIEWS = (
+    ("Red", "Axial", "R", (0.952941, 0.290196, 0.2)),
+    ("Green", "Coronal", "G", (0.431373, 0.690196, 0.294118)),
+    ("Yellow", "Sagittal", "Y", (0.929412, 0.835294, 0.298039)),
+)
+
+
+def show_in_slice_views(nodes: SceneNodes, opacity: float = LAM_OPACITY, everywhere: bool = False) -> int:
+    """Lay the LAM over its CT in all slice views that show the CT; returns in how many.
+
+    everywhere: put CT and LAM into all slice views, whatever they show now.
+    """
+    changed = 0
+    for composite in composites(nodes.ct.GetScene()):
+        if everywhere or composite.GetBackgroundVolumeID() == nodes.ct.GetID():
+            composite.SetBackgroundVolumeID(nodes.ct.GetID())
+            composite.SetForegroundVolumeID(nodes.lam.GetID())
+            composite.SetForegroundOpacity(opacity)
+            changed += 1
+    nodes.legend.Modified()  # views do not look at their legends when a program changes what they show
+    return changed
+
+
+def composites(scene: Any) -> list[Any]:
+    """What each slice view shows: its vtkMRMLSliceCompositeNode."""
+    return nodes_by_class(scene, "vtkMRMLSliceCompositeNode")
+
+
+def make_views(nodes: SceneNodes, focus_ras: tuple[float, float, float] | None) -> None:
+    """Give a private scene the views in which it is to open: slices through ``focus_ras``, chart and table.
+
+    MRML keeps one node per view name: on loading, Slicer copies these onto its own views, sizes excepted.
+    """
+    scene = nodes.ct.GetScene()
+    low, high = _bounds(nodes.ct)
+    focus = (low + high) / 2 if focus_ras is None else np.asarray(focus_ras)
+    for name, orientation, label, color in _SLICE_VIEWS:
+        view = _named(scene, "vtkMRMLSliceNode", name, label)
+        view.SetLayoutColor(*color)
+        view.SetFieldOfView(max(high - low), max(high - low), 1.0)
+        _orient(view, orientation, nodes.ct, (low + high) / 2, focus)
+        _named(scene, "vtkMRMLSliceCompositeNode", name)
+    show_in_slice_views(nodes, everywhere=True)
+    _named(scene, "vtkMRMLPlotViewNode", "PlotView1", "P").SetPlotChartNodeID(nodes.chart.GetID())
+    _named(scene, "vtkMRMLTableViewNode", "TableView1", "T").SetTableNodeID(nodes.lesions.GetID())
+    layout = slicer.vtkMRMLLayoutNode()
+    layout.SetSingletonTag("vtkMRMLLayoutNode")
+    layout.AddLayoutDescription(layout.SlicerLayoutFourUpPlotTableView, "")  # Slicer brings its own
+    layout.SetViewArrangement(layout.SlicerLayoutFourUpPlotTableView)
+    scene.AddNode(layout)
+
+
+def _named(scene: Any, class_name: str, name: str, label: str | None = None) -> Any:
+    """A view (or what belongs to one) under the name by which Slicer's layouts know it."""
+    node = getattr(slicer, class_name)()
+    node.SetLayoutName(name)
+    node.SetName(name)
+    if label is not None:
+        node.SetLayoutLabel(label)
+    return scene.AddNode(node)
+
+
+def _orient(view: Any, orientation: str, ct: Any, middle: np.ndarray, focus: np.ndarray) -> None:
+    """Turn a view along the CT's axes, as Slicer does on loading; around ``middle``, through ``focus``."""
+    for name in ("Axial", "Sagittal", "Coronal"):
+        preset = vtk.vtkMatrix3x3()
+        getattr(slicer.vtkMRMLSliceNode, f"Get{name}SliceToRASMatrix")(preset)
+        view.AddSliceOrientationPreset(name, preset)
+    view.SetDefaultOrientation(orientation)
+    view.SetOrientation(orientation)
+    view.RotateToVolumePlane(ct)
+    matrix = view.GetSliceToRAS()
+    normal = np.array([matrix.GetElement(row, 2) for row in range(3)])
+    for row, value in enumerate(middle + normal * (normal @ (focus - middle))):
+        matrix.SetElement(row, 3, float(value))
+    view.UpdateMatrices()
+
+
+def _bounds(ct: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Smallest and largest R, A, S of the CT's voxels, edges included."""
+    sizes = ct.GetImageData().GetDimensions()
+    corners = np.array([(*corner, 1.0) for corner in product(*((-0.5, size - 0.5) for size in sizes))])
+    points = (corners @ ijk_to_ras(ct).T)[:, :3]
+    return points.min(axis=0), points.max(axis=0)

@@ -1,0 +1,131 @@
+"""Results as tables, chart and text. Columns are named as in the CSV files; their titles are for reading."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from ..report.json_csv import to_json
+from ..report.wording import positive_class
+from ..results import Analysis
+from .mrml import vtk
+from .ownership import ResultNodeFactory
+from .stored_edits import ClusterEdits
+
+_ARRAYS = {int: vtk.vtkIntArray, float: vtk.vtkDoubleArray, str: vtk.vtkStringArray, bool: vtk.vtkBitArray}
+_CURVE = (0.84, 0.15, 0.16)
+
+
+def make_slices_table(factory: ResultNodeFactory, analysis: Analysis) -> Any:
+    """One row per slice of the input."""
+    unit = "mm" if analysis.calibrated else "pixel"
+    rows = analysis.slices
+    table = _table(factory, "slices")
+    _column(table, "index", "Slice", int, [row.index for row in rows])
+    _column(table, "position_mm", f"Position ({unit})", float, [row.position_mm for row in rows])
+    _column(table, "lung", "Lung", bool, [row.lung for row in rows])
+    _column(table, "probability", "Probability", float, [row.probability for row in rows])
+    _column(table, "diagnosis", "Diagnosis", str, [row.diagnosis for row in rows])
+    _column(table, "positive", "Positive", bool, [row.positive for row in rows])
+    _column(table, "lesions", "Lesions", int, [len(row.lesions) for row in rows])
+    return table
+
+
+def make_lesions_table(factory: ResultNodeFactory, analysis: Analysis, boxed: Collection[int], edits: ClusterEdits) -> Any:
+    """One row per lesion; ``boxed`` are the ids of those that have a box in the views."""
+    unit = "mm" if analysis.calibrated else "pixel"
+    rows = analysis.lesions
+    table = _table(factory, "lesions")
+    _column(table, "id", "Lesion", int, [row.id for row in rows])
+    _column(table, "name", "Name", str, [edits.label(row) for row in rows])
+    _column(table, "cluster", "Cluster", int, [row.cluster for row in rows])
+    _column(table, "cluster_name", "Cluster name", str, [row.cluster_name for row in rows])
+    _column(table, "type", "Type", str, [row.type or "" for row in rows])
+    _column(table, "score", "Score", float, [row.score for row in rows])
+    _column(table, "activation", "Activation", float, [row.activation for row in rows])
+    _column(table, "first_slice", "First slice", int, [row.first_slice for row in rows])
+    _column(table, "last_slice", "Last slice", int, [row.last_slice for row in rows])
+    _column(table, "volume_ml", "Volume (ml)", float, [row.volume_ml for row in rows])
+    _column(table, "mean_hu", "Mean (HU)", float, [row.mean_hu for row in rows])
+    for axis, letter in enumerate("ras"):
+        title = f"Peak {letter.upper()} ({unit})"
+        _column(table, f"peak_{letter}_mm", title, float, [row.peak_ras_mm[axis] for row in rows])
+    for end, edge in enumerate(("min", "max")):
+        for axis, letter in enumerate("ras"):
+            title = f"{edge.title()} {letter.upper()} ({unit})"
+            _column(table, f"{edge}_{letter}_mm", title, float, [row.box_ras_mm[end][axis] for row in rows])
+    _column(table, "slice_lesions", "Slice lesions", int, [len(row.slice_lesions) for row in rows])
+    _column(table, "box", "Box shown", bool, [row.id in boxed for row in rows])
+    return table
+
+
+def name_clusters(table: Any, analysis: Analysis, edits: ClusterEdits) -> None:
+    """Bring the names in the table of lesions up to date."""
+    names = table.GetTable().GetColumnByName("name")
+    cluster_names = table.GetTable().GetColumnByName("cluster_name")
+    for row, lesion in enumerate(analysis.lesions):
+        names.SetValue(row, edits.label(lesion))
+        cluster_names.SetValue(row, lesion.cluster_name)
+    table.GetTable().Modified()
+
+
+def make_chart(factory: ResultNodeFactory, analysis: Analysis, slices_table: Any) -> tuple[Any, Any]:
+    """Probability along the slices: (chart, series). Slices without lung are gaps in the curve."""
+    name = factory.ct.GetName()
+    series = factory.node("vtkMRMLPlotSeriesNode", "series", f"{name} probability")
+    series.SetAndObserveTableNodeID(slices_table.GetID())
+    series.SetPlotType(series.PlotTypeScatter)
+    series.SetXColumnName("index")
+    series.SetYColumnName("probability")
+    series.SetLineStyle(series.LineStyleSolid)
+    series.SetMarkerStyle(series.MarkerStyleCircle)
+    series.SetColor(*_CURVE)
+    chart = factory.node("vtkMRMLPlotChartNode", "chart", f"{name} chart")
+    chart.SetTitle(f"{name}: probability of {positive_class(analysis)}")
+    chart.SetXAxisTitle("Slice")
+    chart.SetYAxisTitle("Probability")
+    chart.SetLegendVisibility(False)
+    chart.SetYAxisRangeAuto(False)
+    chart.SetYAxisRange(0.0, 1.0)
+    if not chart.HasPlotSeriesNodeID(series.GetID()):
+        chart.AddAndObservePlotSeriesNodeID(series.GetID())
+    return chart, series
+
+
+def make_texts(factory: ResultNodeFactory, analysis: Analysis, notes: Sequence[str]) -> tuple[Any, Any]:
+    """Text nodes with the content of ``analysis.json`` and with the warnings (None where there are none)."""
+    name = factory.ct.GetName()
+    text = factory.node("vtkMRMLTextNode", "analysis", f"{name} analysis")
+    write_record(text, analysis)
+    if not notes:
+        return text, None
+    warnings = factory.node("vtkMRMLTextNode", "warnings", f"{name} warnings")
+    warnings.SetText("\n".join(notes))
+    return text, warnings
+
+
+def write_record(text: Any, analysis: Analysis) -> None:
+    """All that is known of an analysis but its voxels, with the model's card: ``read_record`` reads it."""
+    text.SetText(json.dumps(to_json(analysis, card=True), ensure_ascii=False, allow_nan=False))
+
+
+def _table(factory: ResultNodeFactory, role: str) -> Any:
+    node = factory.node("vtkMRMLTableNode", role, f"{factory.ct.GetName()} {role}")
+    node.SetLocked(True)
+    node.RemoveAllColumns()
+    node.SetUseColumnTitleAsColumnHeader(True)
+    return node
+
+
+def _column(node: Any, name: str, title: str, kind: type, values: Sequence[Any]) -> None:
+    """Append a typed column; None becomes NaN, which charts leave out."""
+    array = _ARRAYS[kind]()
+    array.SetName(name)
+    array.SetNumberOfValues(len(values))
+    for row, value in enumerate(values):
+        array.SetValue(row, float("nan") if value is None else kind(value))
+    node.AddColumn(array)
+    node.SetColumnTitle(name, title)
+    if kind is float:
+        node.SetColumnProperty(name, "nullValue", "nan")

@@ -1,0 +1,175 @@
+"""The CT and, on the same grid, the lesion activation map with its colors and legend."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..results import Analysis
+from ..volume import CtVolume, ct_from_array
+from .color_maps import COLOR_MAPS, color_map
+from .mrml import all_nodes, ijk_to_ras, one_change, set_voxels, slicer, voxels, vtk_matrix
+from .ownership import ResultNodeFactory, mark, role_of
+
+LUNG_WINDOW = (1500.0, -600.0)  # width and level in HU
+PICTURE_WINDOW = (255.0, 127.0)  # of 8-bit gray values
+COLOR_MAP = "LesionAnalysis.ColorMap"  # attribute of the LAM's color table
+_CT = "ct"
+
+
+def ct_from_node(node: Any) -> CtVolume:
+    """The CT of a scalar volume node, for ``LesionAnalyzer.analyze``; the node is left as it is.
+
+    Positions of the analysis are those of the node itself: its parent transform, which ``add_to_scene`` gives
+    to the results, has no part in them.
+
+    Raises:
+        ValueError: no volume node, a label map, a color volume, an empty one, or values that cannot be a chest CT.
+    """
+    if node is None or not node.IsA("vtkMRMLScalarVolumeNode") or node.IsA("vtkMRMLLabelMapVolumeNode"):
+        raise ValueError("Choose a volume node that holds a chest CT.")
+    array = voxels(node)
+    if array is None:
+        raise ValueError(f"The volume '{node.GetName()}' is empty: choose one that holds a chest CT.")
+    return ct_from_array(array, ijk_to_ras(node), node.GetName())
+
+
+def is_result(node: Any) -> bool:
+    """Whether an analysis made this node; a CT that it made from a file is as good as the user's own."""
+    return role_of(node) not in (None, _CT)
+
+
+def find_ct(scene: Any, analysis: Analysis) -> Any:
+    """The volume node that an earlier run made from the same CT; None where there is none."""
+    for node in all_nodes(scene):
+        if role_of(node) == _CT and node.GetName() == analysis.name and _shows(node, analysis.ct):
+            return node
+    return None
+
+
+def make_ct(scene: Any, analysis: Analysis) -> Any:
+    """A volume node with the CT of the analysis, in a lung window (pictures: in their full range of gray)."""
+    node = node_from_ct(scene, analysis.ct, analysis.name)
+    mark(node, _CT)
+    return node
+
+
+def node_from_ct(scene: Any, ct: CtVolume, name: str) -> Any:
+    """A volume node with a ``CtVolume``, the user's own, in a lung window (pictures: in their full range of gray)."""
+    node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
+    node.SetIJKToRASMatrix(vtk_matrix(ct.ijk_to_ras))
+    set_voxels(node, ct.array)
+    if ct.calibrated:
+        _name_hounsfield_units(node)
+    node.CreateDefaultDisplayNodes()
+    _set_window(node, LUNG_WINDOW if ct.calibrated else PICTURE_WINDOW)
+    return node
+
+
+def set_lung_window(node: Any) -> None:
+    """Show a CT in HU in a window of 1500 HU around -600 HU."""
+    node.CreateDefaultDisplayNodes()
+    _set_window(node, LUNG_WINDOW)
+
+
+def _set_window(node: Any, window: tuple[float, float]) -> None:
+    display = node.GetDisplayNode()
+    display.SetAutoWindowLevel(False)
+    display.SetWindowLevel(*window)
+
+
+def check_ct(node: Any, analysis: Analysis) -> None:
+    """Raise ValueError unless ``node`` is (still) the volume that was analyzed; None: one is to be made."""
+    if analysis.lam is None:
+        raise ValueError("The analysis was read back without its voxels: read it with read_analysis.")
+    if node is None:
+        if analysis.ct is None:
+            raise ValueError("The analysis was read back without its CT: say which volume node shows it.")
+        return
+    image = node.GetImageData()
+    grid = image.GetDimensions()[::-1] if image is not None else None
+    moved = analysis.ct is not None and not np.allclose(ijk_to_ras(node), analysis.ct.ijk_to_ras, atol=1e-3)
+    if grid != analysis.lam.shape or moved:
+        raise ValueError(f"{node.GetName()} is not the volume that was analyzed: analyze it again.")
+
+
+def make_lam(factory: ResultNodeFactory, analysis: Analysis, map_name: str | None) -> tuple[Any, Any, Any]:
+    """The LAM as a volume of percent, its color table and its legend; 0 percent is transparent.
+
+    map_name: None keeps the colors that an earlier run has. The threshold of an earlier run stays, too.
+    """
+    ct = factory.ct
+    colors = _color_table(factory, f"{ct.GetName()} LAM colors", map_name)
+    node = factory.node("vtkMRMLScalarVolumeNode", "lam", f"{ct.GetName()} LAM")
+    node.SetDescription("Lesion activation map in percent: where the network saw what made it say positive.")
+    node.CopyOrientation(ct)
+    node.SetAndObserveTransformNodeID(ct.GetTransformNodeID())
+    set_voxels(node, analysis.lam, np.uint8)
+    new = node.GetDisplayNode() is None
+    node.CreateDefaultDisplayNodes()
+    display = node.GetDisplayNode()
+    with one_change(display):
+        display.SetAndObserveColorNodeID(colors.GetID())
+        display.SetAutoWindowLevel(False)
+        display.SetWindowLevelMinMax(0, 100)
+        display.SetAutoThreshold(False)
+        display.SetThreshold(1 if new else max(display.GetLowerThreshold(), 1), 100)
+        display.SetApplyThreshold(True)
+    return node, colors, _legend(factory, node, display)
+
+
+def _shows(node: Any, ct: Any) -> bool:
+    array = voxels(node)
+    same_place = np.allclose(ijk_to_ras(node), ct.ijk_to_ras, atol=1e-3)
+    return same_place and array is not None and np.array_equal(array, ct.array)
+
+
+def _name_hounsfield_units(node: Any) -> None:
+    """Say in DICOM's words that the values are HU: Slicer shows the unit, and exports it."""
+    for name, code, scheme, meaning in (
+        ("Quantity", "112031", "DCM", "Attenuation Coefficient"),
+        ("Units", "[hnsf'U]", "UCUM", "Hounsfield unit"),
+    ):
+        entry = slicer.vtkCodedEntry()
+        entry.SetValueSchemeMeaning(code, scheme, meaning)
+        getattr(node, f"SetVoxelValue{name}")(entry)
+
+
+def _color_table(factory: ResultNodeFactory, name: str, map_name: str | None) -> Any:
+    """An own color table: Slicer saves it with the scene only because it is not hidden from editors."""
+    new = not factory.earlier("colors")
+    node = factory.node("vtkMRMLColorTableNode", "colors", name)
+    node.SetHideFromEditors(False)
+    if new:
+        node.SetTypeToUser()
+    if new or map_name is not None:
+        fill_color_table(node, map_name or COLOR_MAPS[0])
+    return node
+
+
+def fill_color_table(node: Any, map_name: str) -> None:
+    """256 colors, named by their percent. Raises ValueError for an unknown map."""
+    table = color_map(map_name)
+    with one_change(node):
+        node.SetDescription(map_name)  # for reading; Slicer does not bring it back from every file
+        node.SetAttribute(COLOR_MAP, map_name)
+        node.SetNumberOfColors(len(table))
+        for index, (red, green, blue) in enumerate(table):
+            percent = 100 * index / (len(table) - 1)
+            node.SetColor(index, f"{percent:.1f} %", float(red), float(green), float(blue), 1.0)
+        node.GetLookupTable().SetTableRange(0, len(table) - 1)
+
+
+def _legend(factory: ResultNodeFactory, node: Any, display: Any) -> Any:
+    legend = factory.node("vtkMRMLColorLegendDisplayNode", "legend", f"{node.GetName()} legend")
+    legend.SetTitleText("LAM (%)")
+    legend.SetLabelFormat("%.0f")
+    legend.SetSize(0.08, 0.35)
+    legend.SetNumberOfLabels(5)
+    legend.SetUseColorNamesForLabels(False)
+    legend.SetVisibility3D(False)
+    legend.SetAndObservePrimaryDisplayNode(display)
+    if not any(node.GetNthDisplayNodeID(i) == legend.GetID() for i in range(node.GetNumberOfDisplayNodes())):
+        node.AddAndObserveDisplayNodeID(legend.GetID())
+    return legend

@@ -1,0 +1,228 @@
+"""How well activation maps find lesions: METHOD.md, "Evaluation (4.3)"; paper, sections 4.3.2 and 5.2.
+
+Plain functions of arrays. Everything happens on one grid of 512 x 512, onto which the part of the slice
+that the network saw is brought, so that "8 pixels" and "225 pixels" mean the same for every picture.
+Boxes are edges (r0, c0, r1, c1) in pixels of that grid, half-open.
+
+    truth = truth_lesions(mask)                                # of one slice
+    found = Candidates(boxes, peaks, area)                     # from the map of that slice
+    counts = evaluate_slice(truth, found)
+    scores = summarize([counts, ...])
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from .basic_metrics import auc
+from .bootstrap import Estimate, estimates
+from .weighted import divide
+
+SIZE = 512
+GAP = 8  # pixels: parts of the mask with a gap of up to this are one lesion
+SMALLEST = 225  # pixels of mask: less is no lesion (the paper's own limit, section 5.2)
+THRESHOLDS = tuple(round(0.1 * k, 1) for k in range(1, 10))
+RATIOS = ("box", "iou")  # over the LAM's box (4.3.2), over the union of both boxes (5.2)
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """The lesions that a radiologist drew on one slice."""
+
+    labels: np.ndarray  # (H, W) int32: 1, 2, ... inside the lesions, 0 elsewhere
+    boxes: np.ndarray  # (n, 4)
+    mask: np.ndarray  # (H, W) bool: all that was drawn, also what is too small to count as a lesion
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """What a map shows on one slice."""
+
+    boxes: np.ndarray  # (m, 4)
+    peaks: np.ndarray  # (m, 2) row and column of the hottest point; pixel centers are at .5
+    area: np.ndarray  # (H, W) bool: all that it marks
+
+
+def truth_lesions(mask: np.ndarray, gap: float = GAP, smallest: int = SMALLEST) -> Truth:
+    """Lesions of ``mask`` (H, W): its components after gaps of up to ``gap`` pixels are joined.
+
+    Only pixels of the mask count, both for the size, at least ``smallest``, and for the box.
+    """
+    mask = np.asarray(mask, bool)
+    if not mask.any():
+        return Truth(np.zeros(mask.shape, np.int32), np.zeros((0, 4)), mask)
+    near = ndimage.distance_transform_edt(~mask) <= gap / 2 if gap else mask
+    joined, _ = ndimage.label(near, np.ones((3, 3)))
+    parts = joined * mask
+    sizes = np.bincount(parts.ravel())
+    kept = [number for number in range(1, len(sizes)) if sizes[number] >= max(smallest, 1)]
+    labels = np.zeros(mask.shape, np.int32)
+    for new, old in enumerate(kept, start=1):
+        labels[parts == old] = new
+    return Truth(labels, _boxes(labels), mask)
+
+
+def overlap_ratio(box: np.ndarray, lesion: np.ndarray, ratio: str) -> float:
+    """Area that two boxes share, over the first one's (``box``) or over their union (``iou``)."""
+    return float(_overlaps(np.atleast_2d(box), np.atleast_2d(lesion), ratio)[0, 0])
+
+
+def hits(truth: Truth, found: Candidates, ratio: str, threshold: float) -> np.ndarray:
+    """Which lesion is hit by which candidate: (n, m) bool.
+
+    A candidate hits a lesion where the ratio of their boxes exceeds ``threshold`` and its peak lies in
+    what they share.
+    """
+    overlap = _overlaps(found.boxes, truth.boxes, ratio).T > threshold
+    low, high = truth.boxes[:, None, :2], truth.boxes[:, None, 2:]
+    # the peak lies in its own box anyway, so "in what they share" is "in the lesion's box"
+    return overlap & (found.peaks >= low).all(2) & (found.peaks < high).all(2)
+
+
+@dataclass(frozen=True)
+class SliceCounts:
+    """Sums of one slice, from which every figure of ``summarize`` follows."""
+
+    lesions: int
+    boxes: int
+    lesions_hit: dict[tuple[str, float], int]  # by ratio and threshold
+    boxes_hitting: dict[tuple[str, float], int]
+    peaks_on_lesion: int
+    lesion_pixels: int
+    lesion_pixels_marked: int
+    mask_pixels: int
+    marked_pixels: int
+    mask_pixels_marked: int
+    share_error: float = float("nan")  # of the involved share of the lung, without sign
+
+
+def evaluate_slice(truth: Truth, found: Candidates, thresholds: Sequence[float] = THRESHOLDS,
+                   lungs: np.ndarray | None = None) -> SliceCounts:  # fmt: skip
+    """Compare one slice's map with its lesions; with ``lungs`` (H, W) bool also the share of lung that is involved."""
+    tables = {(r, t): hits(truth, found, r, t) for r in RATIOS for t in thresholds}
+    inside = np.floor(found.peaks).astype(int).reshape(-1, 2)
+    inside = np.clip(inside, 0, np.array(truth.labels.shape) - 1)
+    lesion = truth.labels > 0
+    return SliceCounts(
+        lesions=len(truth.boxes),
+        boxes=len(found.boxes),
+        lesions_hit={key: int(table.any(1).sum()) for key, table in tables.items()},
+        boxes_hitting={key: int(table.any(0).sum()) for key, table in tables.items()},
+        peaks_on_lesion=int(lesion[inside[:, 0], inside[:, 1]].sum()),
+        lesion_pixels=int(lesion.sum()),
+        lesion_pixels_marked=int((lesion & found.area).sum()),
+        mask_pixels=int(truth.mask.sum()),
+        marked_pixels=int(found.area.sum()),
+        mask_pixels_marked=int((truth.mask & found.area).sum()),
+        share_error=float("nan") if lungs is None else _share_error(truth.mask, found.area, lungs),
+    )
+
+
+def _share_error(mask: np.ndarray, area: np.ndarray, lungs: np.ndarray) -> float:
+    """Share of the lungs that is marked, against that of the mask in the lungs as they are: what was drawn is lung."""
+    whole = np.count_nonzero(lungs | mask)
+    drawn = np.count_nonzero(mask) / whole if whole else 0.0
+    return abs(np.count_nonzero(area & lungs) / max(np.count_nonzero(lungs), 1) - drawn)
+
+
+def summarize(counts: Sequence[SliceCounts]) -> dict[str, float]:
+    """Figures over all slices, each a quotient of sums; NaN where there is nothing to divide by.
+
+    ``hit box 0.1``: share of lesions hit, by ratio and threshold; ``precision box 0.1``: share of boxes
+    that hit a lesion; ``pointing``: share of peaks on a lesion; ``area hit``: share of the lesions' pixels
+    that are marked; ``dice``: of marks and mask over all pixels; ``share error``: mean absolute error of the lung's
+    involved share, NaN where lungs were not given; ``boxes a slice``; ``lesions``; ``slices``.
+    """
+    totals = {"slices": len(counts), "lesions": sum(c.lesions for c in counts), "boxes": sum(c.boxes for c in counts)}
+    return {**totals, **{name: float(divide(a.sum(), b.sum())) for name, (a, b) in _quotients(counts).items()}}
+
+
+def detection_estimates(counts: Sequence[SliceCounts], patients: Sequence[str], rounds: int = 400,
+                        seed: int = 0) -> dict[str, Estimate]:  # fmt: skip
+    """The quotients of ``summarize`` with their intervals over patients; NaN ends where there is a single one.
+
+    Args:
+        patients: (n,) one name a slice; where patients are not known, name each slice.
+    """
+    quotients, patients = _quotients(counts), np.asarray(patients)
+    rounds = rounds if len(np.unique(patients)) > 1 else 0
+    return estimates(lambda w: {name: divide(w @ a, w @ b) for name, (a, b) in quotients.items()}, patients, rounds,
+                     seed)  # fmt: skip
+
+
+def _quotients(counts: Sequence[SliceCounts]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Name of each figure -> what is summed above and below its line, (n,) each."""
+    def column(name: str, key: tuple[str, float] | None = None) -> np.ndarray:
+        values = (getattr(c, name) for c in counts)
+        return np.array([v if key is None else v[key] for v in values], float)
+
+    lesions, boxes = column("lesions"), column("boxes")
+    quotients = {}
+    for ratio, threshold in counts[0].lesions_hit if counts else ():
+        key = ratio, threshold
+        quotients[f"hit {ratio} {threshold}"] = column("lesions_hit", key), lesions
+        quotients[f"precision {ratio} {threshold}"] = column("boxes_hitting", key), boxes
+    quotients["boxes a slice"] = boxes, np.ones(len(counts))
+    quotients["pointing"] = column("peaks_on_lesion"), boxes
+    quotients["area hit"] = column("lesion_pixels_marked"), column("lesion_pixels")
+    both = column("mask_pixels") + column("marked_pixels")
+    quotients["dice"] = 2 * column("mask_pixels_marked"), both
+    quotients["share error"] = column("share_error"), np.ones(len(counts))
+    return quotients
+
+
+def perfect_map(mask: np.ndarray, cells: int) -> np.ndarray:
+    """The map of a network without fault: share of lesion in each of ``cells`` x ``cells`` (float)."""
+    side = mask.shape[0] // cells, mask.shape[1] // cells
+    if side[0] * cells != mask.shape[0] or side[1] * cells != mask.shape[1]:
+        raise ValueError(f"A mask of {mask.shape} pixels cannot be parted into {cells} x {cells} cells.")
+    return np.asarray(mask, float).reshape(cells, side[0], cells, side[1]).mean((1, 3))
+
+
+def resize_mask(mask: np.ndarray, crop: tuple[float, float, float, float], size: int = SIZE) -> np.ndarray:
+    """``crop`` (edges in pixel coordinates, centers whole numbers) of ``mask`` on (size, size), nearest."""
+    r0, c0, r1, c1 = crop
+    rows = _nearest(r0, r1, mask.shape[0], size)
+    columns = _nearest(c0, c1, mask.shape[1], size)
+    return mask[np.ix_(rows, columns)]
+
+
+def auc_within(truth: Sequence[bool], score: Sequence[float], groups: Sequence[str]) -> float:
+    """AUC over the pairs of slices of the same scan only: scans of other brightness do not compete.
+
+    NaN where no scan has slices of both kinds.
+    """
+    truth, score, groups = np.asarray(truth) > 0, np.asarray(score, float), np.asarray(groups)
+    wins = pairs = 0.0
+    for group in np.unique(groups):
+        chosen = groups == group
+        count = truth[chosen].sum() * (~truth[chosen]).sum()
+        if count:
+            wins += auc(truth[chosen], score[chosen]) * count
+            pairs += count
+    return wins / pairs if pairs else float("nan")
+
+
+def _overlaps(first: np.ndarray, second: np.ndarray, ratio: str) -> np.ndarray:
+    """(n, m) ratios of boxes (n, 4) and (m, 4)."""
+    if ratio not in RATIOS:
+        raise ValueError(f"There is no overlap ratio {ratio!r}: choose one of {', '.join(RATIOS)}.")
+    a, b = first[:, None, :], second[None]
+    sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
+    shared = np.clip(sides, 0, None).prod(-1)
+    area_a, area_b = ((x[..., 2:] - x[..., :2]).prod(-1) for x in (a, b))
+    return shared / (area_a if ratio == "box" else area_a + area_b - shared)
+
+
+def _boxes(labels: np.ndarray) -> np.ndarray:
+    found = ndimage.find_objects(labels)
+    return np.array([(r.start, c.start, r.stop, c.stop) for r, c in found], float).reshape(-1, 4)
+
+
+def _nearest(start: float, stop: float, length: int, size: int) -> np.ndarray:
+    positions = start + (np.arange(size) + 0.5) * (stop - start) / size
+    return np.clip(np.rint(positions).astype(int), 0, length - 1)

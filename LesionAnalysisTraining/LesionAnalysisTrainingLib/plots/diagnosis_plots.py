@@ -1,0 +1,168 @@
+"""How well slices are diagnosed: ROC and PR curves (figure 6), calibration, confusion matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from textwrap import wrap
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..metrics import Curve, Estimate, Reliability
+from .canvas import (
+    BLUE,
+    INK,
+    LINE,
+    PAPER,
+    SMALL,
+    SOFT,
+    TEXT,
+    TITLE,
+    count,
+    legend,
+    new_figure,
+    save,
+    save_sentence,
+    style_axes,
+    unit_square,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Curves = Curve | Mapping[str, Curve]
+_COLUMNS, _PANEL = 3, 4.1  # panels in a row; inches
+
+
+def draw_roc(path: str | Path, curves: Curves, title: str = "ROC curve") -> Path:
+    """ROC curve with its band and AUC; of a mapping name -> curve, one panel each, as figure 6.
+
+    Curves of a single class are left out.
+    """
+    return _panels(path, curves, title, _roc)
+
+
+def draw_pr(path: str | Path, curves: Curves, title: str = "Precision-recall curve") -> Path:
+    """PR curve with its band and AP, over the precision of chance; of a mapping, one panel each, as figure 6.
+
+    Curves of a single class are left out.
+    """
+    return _panels(path, curves, title, _pr)
+
+
+def _panels(path: str | Path, curves: Curves, title: str, draw: Callable[[Axes, Curve], None]) -> Path:
+    named = dict(curves) if isinstance(curves, Mapping) else {title: curves}
+    named = {name: curve for name, curve in named.items() if np.isfinite(curve.y).all()}
+    if not named:
+        return save_sentence(path, title, "There are no slices of both classes to draw it from.")
+    columns = 2 if len(named) == 4 else min(_COLUMNS, len(named))
+    rows = -(-len(named) // columns)
+    side = 5.2 if len(named) == 1 else _PANEL
+    figure = new_figure(side * columns, (side + 0.55) * rows)
+    grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes, (name, curve) in zip(grid, named.items(), strict=False):
+        draw(axes, curve)
+        axes.set_title(_shortened(name), loc="left", fontsize=TITLE, color=INK, pad=24)
+        slices = f"n = {count(curve.positives, 'positive slice')}, {curve.negatives:,} negative; "
+        axes.text(0, 1.025, slices + count(curve.patients, "patient"), transform=axes.transAxes, fontsize=SMALL,
+                  color=SOFT)  # fmt: skip
+    for axes in grid[len(named) :]:
+        axes.remove()
+    return save(figure, path)
+
+
+def _roc(axes: Axes, curve: Curve) -> None:
+    style_axes(axes, x="1 - specificity", y="sensitivity")
+    axes.plot([0, 1], [0, 1], color=SOFT, linewidth=1, linestyle=(0, (4, 3)), label="chance")
+    _band(axes, curve)
+    axes.plot(np.r_[0, curve.x], np.r_[0, curve.y], color=BLUE, linewidth=2, label=f"AUC {_interval(curve.area)}")
+    unit_square(axes)
+    legend(axes, loc="lower right")
+
+
+def _pr(axes: Axes, curve: Curve) -> None:
+    style_axes(axes, x="recall (sensitivity)", y="precision")
+    chance = curve.positives / (curve.positives + curve.negatives)
+    axes.axhline(chance, color=SOFT, linewidth=1, linestyle=(0, (4, 3)), label=f"chance ({chance:.2f})")
+    _band(axes, curve)
+    axes.plot(curve.x, curve.y, color=BLUE, linewidth=2, label=f"AP {_interval(curve.area)}")
+    unit_square(axes)
+    legend(axes, loc="upper right" if chance < 0.2 and curve.y[-1] < 0.3 and curve.area.value < 0.5 else "lower left")
+
+
+def _band(axes: Axes, curve: Curve) -> None:
+    if np.isfinite(curve.low).all():
+        axes.fill_between(curve.x, curve.low, curve.high, color=BLUE, alpha=0.18, linewidth=0,
+                          label="95 % band over patients")  # fmt: skip
+
+
+def _interval(area: Estimate) -> str:
+    return f"{area.value:.3f}" + (f" ({area.low:.3f} to {area.high:.3f})" if np.isfinite(area.low) else "")
+
+
+def _shortened(name: str, length: int = 40) -> str:
+    return name if len(name) <= length else name[: length - 3] + "..."
+
+
+def draw_calibration(path: str | Path, before: Reliability, after: Reliability | None = None,
+                     temperature: float | None = None) -> Path:  # fmt: skip
+    """Observed share of positives over the predicted probability, and below it the slices in each bin.
+
+    Args:
+        path: of the PNG or SVG.
+        before: without temperature.
+        after: divided by ``temperature``; None draws ``before`` alone.
+        temperature: named in the legend.
+    """
+    if not before.counts.sum():
+        return save_sentence(path, "Calibration", "There are no validation slices.")
+    both = [(before, SOFT if after is not None else BLUE, "before" if after is not None else "as it is")]
+    if after is not None:
+        both.append((after, BLUE, "after temperature" + ("" if temperature is None else f" {temperature:.2f}")))
+    figure = new_figure(5.2, 7.0)
+    top, bottom = figure.subplots(2, sharex=True, height_ratios=[3.4, 1])
+    style_axes(top, f"Calibration, n = {count(int(before.counts.sum()), 'slice')}", y="share that is positive")
+    top.plot([0, 1], [0, 1], color=SOFT, linewidth=1, linestyle=(0, (4, 3)), label="perfect")
+    style_axes(bottom, x="predicted probability", y="slices")
+    for bins, color, label in both:
+        filled = bins.counts > 0
+        top.plot(bins.predicted[filled], bins.observed[filled], color=color, marker="o", markersize=5, linewidth=1.8,
+                 label=f"{label}: ECE {bins.error:.3f}")  # fmt: skip
+        bottom.stairs(bins.counts, bins.edges, color=color, linewidth=1.6, fill=False)
+        bottom.stairs(bins.counts, bins.edges, color=color, alpha=0.15, fill=True)
+    unit_square(top)
+    top.set_aspect("auto")  # shares its x axis with the counts
+    bottom.set_ylim(bottom=0)
+    bottom.yaxis.get_major_locator().set_params(integer=True, nbins=4)
+    legend(top, loc="upper left")
+    return save(figure, path)
+
+
+def draw_confusion(path: str | Path, matrix: np.ndarray, classes: Sequence[str], title: str = "Confusion") -> Path:
+    """Counts (C, C), the truth in rows, with the share of each row; the darker, the larger the share."""
+    matrix = np.asarray(matrix)
+    if not matrix.size or not matrix.sum():
+        return save_sentence(path, title, "There are no slices.")
+    names = ["\n".join(wrap(name, 16)) for name in classes]
+    side = max(2.2, 1.15 * len(names))
+    figure = new_figure(side + 2.1, side + 1.3)
+    axes = figure.subplots()
+    style_axes(axes, f"{title}, n = {count(int(matrix.sum()), 'slice')}", "diagnosis", "truth")
+    totals = matrix.sum(axis=1, keepdims=True)
+    shares = matrix / np.maximum(totals, 1)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1.15)
+    axes.grid(False)
+    axes.tick_params(length=0)
+    axes.set_xticks(range(len(names)), names, color=INK)
+    axes.set_yticks(range(len(names)), [f"{n}\n({t:,})" for n, t in zip(names, totals[:, 0], strict=True)], color=INK)
+    axes.hlines(np.arange(1, len(names)) - 0.5, -0.5, len(names) - 0.5, color=PAPER, linewidth=3)
+    axes.vlines(np.arange(1, len(names)) - 0.5, -0.5, len(names) - 0.5, color=PAPER, linewidth=3)
+    for (row, column), value in np.ndenumerate(matrix):
+        color = PAPER if shares[row, column] > 0.6 else INK
+        axes.text(column, row - 0.08, f"{value:,}", ha="center", va="center", fontsize=TITLE + 1, color=color)
+        share = f"{100 * shares[row, column]:.1f} %" if totals[row, 0] else "-"
+        axes.text(column, row + 0.2, share, ha="center", va="center", fontsize=TEXT, color=color)
+    for spine in axes.spines.values():
+        spine.set_color(LINE)
+    return save(figure, path)
