@@ -1,9 +1,9 @@
 #!/usr/bin/env python-real
-"""Slicer's command line module for retraining; everything happens in LesionAnalysisTrainingLib.
+"""Slicer's command line module for training; LesionAnalysisTrainingLib does the work.
 
     slicer.cli.run(slicer.modules.lesionanalysistraining, None, {"data": "slices", "output": "my-model"})
 
-The same options as ``lesion-analysis train``; LesionAnalysisTraining.xml beside this file describes them to Slicer.
+The options are those of ``lesion-analysis train``; LesionAnalysisTraining.xml describes them to Slicer.
 """
 
 import sys
@@ -14,32 +14,32 @@ DESCRIPTION = Path(__file__).with_suffix(".xml")
 
 
 def find_libraries():
-    """Put both libraries on the path: of a checkout, a build tree, or an installed extension."""
+    """Add both libraries to the path, from a checkout, a build tree, or an installed extension."""
     here = Path(__file__).resolve().parent
-    # a scripted module and a command line module go to different folders; Visual Studio and Xcode add one for Release
+    # scripted and command line modules are in different folders; Visual Studio and Xcode add one for Release
     places = [here, here.parent / "LesionAnalysis"]
     places += [above / "qt-scripted-modules" for above in (here.parent, here.parent.parent)]
-    # first, so that a copy that somebody installed with pip is not mixed with this one
+    # first, so that a copy installed with pip is not mixed with this one
     sys.path[:0] = [str(place) for place in places if place.is_dir()]
 
 
 def panel_labels():
-    """What Slicer's panel calls each option, such as ``{"--resume": "Continue an unfinished training"}``."""
+    """Labels of Slicer's panel by option, such as ``{"--resume": "Continue an unfinished training"}``."""
     parameters = ElementTree.parse(DESCRIPTION).iterfind("parameters/*[longflag]")
     return {f"--{parameter.findtext('longflag')}": parameter.findtext("label") for parameter in parameters}
 
 
 def missing(error):
-    """The sentence for an ImportError."""
+    """The message for an ImportError."""
     name = (error.name or "").split(".")[0]
     if not name or name.startswith("LesionAnalysis"):
-        return f"A part of Lesion Analysis cannot be loaded ({error}): install the extension again."
+        return f"A part of Lesion Analysis cannot be loaded ({error}): reinstall the extension."
     return (f"The Python package '{name}' is missing: open the module Lesion Analysis and press Analyze once, which "
             "offers to install what is needed.")  # fmt: skip
 
 
 def main(argv):
-    """Train as the options say; returns the exit code."""
+    """Train with the options ``argv``; returns the exit code."""
     if "--xml" in argv:
         print(DESCRIPTION.read_text(encoding="utf-8"))
         return 0
@@ -48,7 +48,7 @@ def main(argv):
         from LesionAnalysisTrainingLib.train_command import train_main
 
         return train_main(argv, panel_labels())
-    except ImportError as error:  # of torch, too, which the library imports late
+    except ImportError as error:  # also of torch, which the library imports late
         print(missing(error), file=sys.stderr)
         return 2
 

@@ -2,9 +2,9 @@
 
     python Resources/draw_icons.py
 
-Everything is drawn here, in units of 1/128 of an icon's side and several times larger than needed, then reduced.
-The icons show lungs from the front with a hot lesion, on a dark tile so that they look alike on light and on dark
-themes; the thumbnail is an axial slice of the project's own phantom.
+Coordinates are in units of 1/128 of an icon's side; drawings are supersampled. The icons show lungs from the front with
+a lesion of high activation, on a dark tile that looks alike on light and dark themes; the thumbnail is an axial slice
+of the phantom.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ TILE = ((38, 60, 84), (13, 23, 36))  # top and bottom
 LUNG = ((232, 241, 247), (150, 184, 208))
 BOX = (214, 24, 24)
 BADGE, BADGE_RIM = (20, 128, 92), (13, 23, 36)
-# Distance from the lesion's center in radii, color, opacity: from the red of the highest activation outwards.
-HEAT = ((0.0, (176, 0, 16), 1.0), (0.30, (224, 16, 16), 1.0), (0.55, (255, 120, 0), 1.0),
+# Distance from the lesion's center in radii, color, opacity: from the red of the highest activation outward.
+ACTIVATION = ((0.0, (176, 0, 16), 1.0), (0.30, (224, 16, 16), 1.0), (0.55, (255, 120, 0), 1.0),
         (0.78, (255, 214, 40), 0.95), (1.0, (255, 236, 130), 0.0))  # fmt: skip
-LESION = (36.0, 84.0)  # center: in the lower lobe of the right lung, which is on the viewer's left
+LESION = (36.0, 84.0)  # center, in the lower lobe of the right lung, on the viewer's left
 
 # Outlines as cubic Bezier curves: a start, then two handles and an end for each curve.
 RIGHT_LUNG = ((44, 21), ((30, 21), (13, 52), (8, 84)), ((5, 104), (6, 118), (15, 118)),
@@ -39,13 +39,13 @@ AIRWAYS = (((64, 10), (64, 43)), ((64, 43), (54, 58)), ((64, 43), (74, 58)))
 
 
 def main() -> None:
-    for path, picture in pictures().items():
+    for path, image in images().items():
         path.parent.mkdir(parents=True, exist_ok=True)
-        picture.save(path, optimize=True)
-        print(path.relative_to(ROOT), *picture.size)
+        image.save(path, optimize=True)
+        print(path.relative_to(ROOT), *image.size)
 
 
-def pictures() -> dict[Path, Image.Image]:
+def images() -> dict[Path, Image.Image]:
     icons = ROOT / "LesionAnalysis" / "Resources" / "Icons"
     return {
         ROOT / "LesionAnalysis.png": icon(box=True),
@@ -56,19 +56,19 @@ def pictures() -> dict[Path, Image.Image]:
 
 
 def icon(box: bool = False, badge: bool = False) -> Image.Image:
-    """Lungs with a hot lesion; with the box of a found lesion, or with the badge of a further round."""
-    picture = Image.new("RGBA", (SIDE, SIDE))
+    """Lungs with a lesion, in a bounding box or with the badge of the training module."""
+    image = Image.new("RGBA", (SIDE, SIDE))
     tile = _mask(lambda draw: draw.rounded_rectangle(_scaled((2, 2, 126, 126)), radius=24 * SCALE, fill=255))
-    _paint(picture, _gradient(*TILE), tile)
+    _paint(image, _gradient(*TILE), tile)
     lungs = _mask(lambda draw: [draw.polygon(_outline(lung), fill=255) for lung in (RIGHT_LUNG, LEFT_LUNG)])
-    _paint(picture, _gradient(*LUNG), ImageChops.lighter(_mask(_draw_airways), lungs))
-    color, opacity = _heat(*LESION, radius=20 if box else 25)
-    _paint(picture, color, ImageChops.multiply(opacity, lungs))
+    _paint(image, _gradient(*LUNG), ImageChops.lighter(_mask(_draw_airways), lungs))
+    color, opacity = _activation(*LESION, radius=20 if box else 25)
+    _paint(image, color, ImageChops.multiply(opacity, lungs))
     if box:
-        _paint(picture, Image.new("RGB", picture.size, BOX), _mask(_draw_box))
+        _paint(image, Image.new("RGB", image.size, BOX), _mask(_draw_box))
     if badge:
-        _draw_badge(picture)
-    return picture.resize((UNITS, UNITS), Image.Resampling.LANCZOS)
+        _draw_badge(image)
+    return image.resize((UNITS, UNITS), Image.Resampling.LANCZOS)
 
 
 def thumbnail(size: tuple[int, int] = (260, 280)) -> Image.Image:
@@ -77,14 +77,14 @@ def thumbnail(size: tuple[int, int] = (260, 280)) -> Image.Image:
     from LesionAnalysisLib.phantom import make_phantom
 
     phantom = make_phantom((60, 512, 512), (0.7, 0.7, 5.0))
-    index = 27  # at the height of the hila, with a lesion in either lung
+    index = 27  # at the level of the hila, with a lesion in each lung
     ct, lesions = phantom.ct.array[index].astype(np.float32), phantom.lesion_labels[index] > 0
     gray = Image.fromarray(np.uint8(np.clip((ct + 1100.0) / 1300.0, 0, 1) * 255)).convert("RGB")
     depth = np.asarray(Image.fromarray(np.uint8(lesions * 255)).filter(ImageFilter.GaussianBlur(9)), np.float32) / 255
     color = _colors(1.0 - depth)
     gray.paste(color, mask=Image.fromarray(np.uint8(np.where(lesions, 150, 0))).filter(ImageFilter.GaussianBlur(1.5)))
     frame = Image.new("RGB", (512, round(512 * size[1] / size[0])), gray.getpixel((4, 4)))
-    frame.paste(gray, (0, 40))  # the body in the middle
+    frame.paste(gray, (0, 40))  # centers the body
     return frame.resize(size, Image.Resampling.LANCZOS)
 
 
@@ -111,9 +111,9 @@ def _draw_line(draw: ImageDraw.ImageDraw, start: tuple, end: tuple, width: float
         draw.ellipse(_scaled((x - width / 2, y - width / 2, x + width / 2, y + width / 2)), fill=255)
 
 
-def _draw_badge(picture: Image.Image) -> None:
-    """An arrow that goes round, in a disk: training goes through the data again and again."""
-    draw = ImageDraw.Draw(picture)
+def _draw_badge(image: Image.Image) -> None:
+    """A circular arrow in a disk, for the epochs of a training."""
+    draw = ImageDraw.Draw(image)
     x, y, radius = 94, 94, 31
     for color, r in ((BADGE_RIM, radius + 3), (BADGE, radius)):
         draw.ellipse(_scaled((x - r, y - r, x + r, y + r)), fill=color)
@@ -145,10 +145,10 @@ def _mask(draw) -> Image.Image:
     return mask
 
 
-def _paint(picture: Image.Image, color: Image.Image, mask: Image.Image) -> None:
+def _paint(image: Image.Image, color: Image.Image, mask: Image.Image) -> None:
     layer = color.convert("RGBA")
     layer.putalpha(mask)
-    picture.alpha_composite(layer)
+    image.alpha_composite(layer)
 
 
 def _gradient(top: tuple, bottom: tuple) -> Image.Image:
@@ -156,17 +156,17 @@ def _gradient(top: tuple, bottom: tuple) -> Image.Image:
     return Image.fromarray(np.uint8(np.broadcast_to(column, (SIDE, SIDE, 3))))
 
 
-def _heat(x: float, y: float, radius: float) -> tuple[Image.Image, Image.Image]:
+def _activation(x: float, y: float, radius: float) -> tuple[Image.Image, Image.Image]:
     """Color and opacity of the lesion over the whole icon."""
     rows, cols = np.mgrid[:SIDE, :SIDE] / SCALE
     distance = np.hypot(cols - x, rows - y) / radius
-    opacity = np.interp(distance, [h[0] for h in HEAT], [h[2] for h in HEAT])
+    opacity = np.interp(distance, [stop[0] for stop in ACTIVATION], [stop[2] for stop in ACTIVATION])
     return _colors(distance), Image.fromarray(np.uint8(opacity * 255))
 
 
 def _colors(distance: np.ndarray) -> Image.Image:
-    stops = [h[0] for h in HEAT]
-    channels = [np.interp(distance, stops, [h[1][c] for h in HEAT]) for c in range(3)]
+    stops = [stop[0] for stop in ACTIVATION]
+    channels = [np.interp(distance, stops, [stop[1][c] for stop in ACTIVATION]) for c in range(3)]
     return Image.fromarray(np.uint8(np.stack(channels, -1)))
 
 

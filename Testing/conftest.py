@@ -1,10 +1,10 @@
-"""What several tests of the scene begin with; the MRML classes are imported by those tests only."""
+"""Shared fixtures; the MRML classes are imported only by the tests that use them."""
 
 import os
 
 import pytest
 
-if "PYTEST_XDIST_WORKER" in os.environ:  # several test processes with all threads each would only wait for one another
+if "PYTEST_XDIST_WORKER" in os.environ:  # each test process would otherwise use all cores
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 SLOW = ("test_training_run.py", "test_training.py", "test_compare.py")  # minutes each
@@ -16,18 +16,18 @@ def pytest_addoption(parser):
 
 @pytest.fixture(scope="session")
 def full(request):
-    """Whether to run a harness of ``Testing/robustness`` to its whole length; else it is a sample of seconds."""
+    """Whether to run the harnesses of ``Testing/robustness`` in full; by default they take a sample of seconds."""
     return request.config.getoption("--full")
 
 
 def pytest_collection_modifyitems(items):
-    """The slowest files first, or the last process would still be busy with one when all others are done."""
+    """The slowest files first, so that all processes finish at about the same time."""
     items.sort(key=lambda item: item.path.name not in SLOW)
 
 
 @pytest.fixture
 def app():
-    """A scene as an application has it, without windows."""
+    """A scene as in the application, without windows."""
     from helpers_scene import HeadlessSlicer
 
     application = HeadlessSlicer()
@@ -37,7 +37,7 @@ def app():
 
 @pytest.fixture
 def loaded(tmp_path):
-    """Save and load a scene as often as asked; the applications close at the end."""
+    """A function that saves and loads a scene; the applications are closed at the end."""
     from helpers_scene import save_and_load
 
     others = []
@@ -53,7 +53,7 @@ def loaded(tmp_path):
 
 @pytest.fixture(scope="session")
 def drawing():
-    """Tests that look at slice views are skipped where nothing can be drawn."""
+    """Skips tests of slice views where rendering is not possible."""
     from helpers_scene import can_draw
 
     reason = can_draw()
@@ -63,7 +63,7 @@ def drawing():
 
 @pytest.fixture(scope="module")
 def one_thread():
-    """Small networks gain nothing from more threads, and starve where others compute."""
+    """One torch thread: small networks do not benefit from more, and slow down when cores are busy."""
     import torch
 
     before = torch.get_num_threads()

@@ -1,9 +1,9 @@
-"""Draw Resources/Screenshots anew: the panel and the slice views after an analysis of the synthetic CT.
+"""Render Resources/Screenshots: the panel and the slice views after an analysis of the synthetic CT.
 
     QT_QPA_PLATFORM=offscreen python Testing/draw_screenshots.py [FOLDER]
 
-The panel is the module's own, on the stand-ins for Slicer's widgets; the slice views are Slicer's, drawn off screen
-from the saved scene. Needs what the tests need (``pip install ".[test]"``).
+The panel is the module's own, with test doubles of Slicer's widgets; the slice views are Slicer's, rendered off screen
+from the saved scene. Needs the packages of the tests (``pip install ".[test]"``).
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ def main() -> None:
         views = draw_views(scene, Path(scratch))
     panel = Image.open(folder / "panel.png").convert("RGB")
     height = max(panel.height, sum(view.height for view in views))
-    picture = Image.new("RGB", (panel.width + views[0].width, height), (239, 239, 239))
-    picture.paste(panel, (0, 0))
+    image = Image.new("RGB", (panel.width + views[0].width, height), (239, 239, 239))
+    image.paste(panel, (0, 0))
     for number, view in enumerate(views):
-        picture.paste(view, (panel.width, number * height // len(views)))
-    picture.save(folder / "slices.png", optimize=True)
+        image.paste(view, (panel.width, number * height // len(views)))
+    image.save(folder / "slices.png", optimize=True)
 
 
 def draw_panel(path: Path, scene: Path) -> None:
-    """Analyze in the panel, choose a lesion, and grab it; the scene of the results goes to ``scene``."""
+    """Analyze in the panel, select a lesion, and save an image of the panel; the results are saved to ``scene``."""
     doubles.install()
     doubles.new_application()
     loaded = doubles.load_module(ROOT / "LesionAnalysis" / "LesionAnalysis.py", widget=True)
@@ -69,7 +69,7 @@ def draw_panel(path: Path, scene: Path) -> None:
 
 
 def draw_views(scene: Path, scratch: Path) -> list[Image.Image]:
-    """The three slice views, at the chosen lesion."""
+    """The three slice views at the selected lesion."""
     from helpers_scene import HeadlessSlicer, SliceView
     from LesionAnalysisLib.scene import find_in_scene, jump_to_lesion, show_in_slice_views
 
@@ -81,10 +81,10 @@ def draw_views(scene: Path, scratch: Path) -> list[Image.Image]:
     for view in views.values():
         view.logic.FitSliceToAll()
     jump_to_lesion(nodes, LESION)
-    pictures = [Image.fromarray(view.draw(scratch / f"{name}.png")) for name, view in views.items()]
+    images = [Image.fromarray(view.draw(scratch / f"{name}.png")) for name, view in views.items()]
     for view in views.values():
         view.close()
-    return pictures
+    return images
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A finished analysis without a network: a small CT with two lungs and three lesions in two clusters."""
+"""An analysis made without a network: a small CT with two lungs and three lesions in two clusters."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Trained on **nothing**. Use *never*; see `config.json` & <the rest>.
 - one
 - two
 """
-# Axial center (slice, row, column), radius in slices and in pixels, cluster, kind, HU, heat
+# Axial center (slice, row, column), radius in slices and in pixels, cluster, type, HU, activation
 _LESIONS = (
     ((10, 34, 17), 4, 6, 1, "GGO", -600, 0.95),
     ((14, 38, 46), 3, 5, 2, "consolidation", -20, 0.88),
@@ -37,13 +37,13 @@ def canonical_matrix(shape=(24, 64, 64), spacing=SPACING) -> np.ndarray:
 
 
 def oblique_matrix(shape=(24, 64, 64), spacing=SPACING) -> np.ndarray:
-    """The same, turned by 12 degrees about the left-right axis and 7 about the long axis."""
+    """The same, rotated by 12 degrees about the left-right axis and 7 about the long axis."""
     a, b = np.deg2rad([12, 7])
     about_r = np.array([[1, 0, 0], [0, np.cos(a), -np.sin(a)], [0, np.sin(a), np.cos(a)]])
     about_s = np.array([[np.cos(b), -np.sin(b), 0], [np.sin(b), np.cos(b), 0], [0, 0, 1]])
-    turn = np.eye(4)
-    turn[:3, :3] = about_s @ about_r
-    return turn @ canonical_matrix(shape, spacing)
+    rotation = np.eye(4)
+    rotation[:3, :3] = about_s @ about_r
+    return rotation @ canonical_matrix(shape, spacing)
 
 
 def make_ct(
@@ -60,9 +60,9 @@ def make_ct(
     hu[((rows - 32) / 24) ** 2 + ((cols - 32) / 30) ** 2 < 1] = 40
     lungs = ((rows - 31) / 17) ** 2 + ((np.abs(cols - 31.5) - 14.5) / 11) ** 2 + ((depth - 12) / 11) ** 4 < 1
     hu[lungs] = -850
-    for (s, r, c), deep, wide, _, _, inside, _ in () if healthy else _LESIONS:
-        spot = ((depth - s) / deep) ** 2 + ((rows - r) / wide) ** 2 + ((cols - c) / wide) ** 2 < 1
-        hu[spot & lungs] = inside
+    for (s, r, c), deep, wide, _, _, density, _ in () if healthy else _LESIONS:
+        lesion = ((depth - s) / deep) ** 2 + ((rows - r) / wide) ** 2 + ((cols - c) / wide) ** 2 < 1
+        hu[lesion & lungs] = density
     hu += random.normal(0, 25, hu.shape).astype(np.float32)
     if not calibrated:
         gray = np.clip((hu + 1200) / 1800 * 255, 0, 255).astype(np.uint8)
@@ -74,7 +74,7 @@ def make_ct(
 def make_analysis(
     matrix=None, shape=(24, 64, 64), name="small", calibrated=True, warnings=(), healthy=False, card=CARD
 ) -> Analysis:
-    """A calibrated CT (or pictures) with three lesions; ``healthy``: no lesion, low probabilities."""
+    """A CT (or uncalibrated images) with three lesions; ``healthy``: no lesion, low probabilities."""
     ct, lungs = make_ct(matrix, shape, name, calibrated, healthy)
     view = ct.axial()
     zoom = (view.array.shape[0] / 24, view.array.shape[2] / 64, view.array.shape[2] / 64)
@@ -86,7 +86,7 @@ def make_analysis(
         name=name,
         input={
             "path": ct.source,
-            "kind": "NIfTI" if calibrated else "pictures",
+            "kind": "volume" if calibrated else "images",
             "size": ct.array.shape[::-1],
             "spacing_mm": ct.spacing_mm,
             "calibrated": calibrated,
@@ -97,9 +97,10 @@ def make_analysis(
             "title": "Toy FeCNN",
             "license": "CC BY-NC-SA 4.0",
             "classes": ("normal", "COVID-19"),
+            "positive": "COVID-19",
             "card": card,
         },
-        config={"preset": "default", "threshold": 0.5, "preprocessing": {"window_hu": (-1200.0, 600.0)}},
+        config={"preset": "enhanced", "threshold": 0.5, "preprocessing": {"window_hu": (-1200.0, 600.0)}},
         device="cpu",
         timing_s={"read": 0.5, "lungs": 1.25, "network": 3.0},
         summary=StudySummary(
@@ -127,13 +128,13 @@ def make_analysis(
 
 
 def _lesion(number, zoom, ct, view, lungs, lam, labels) -> Lesion:
-    """Paint lesion ``number`` into ``lam`` and ``labels`` (S, R, C) and describe it."""
-    (s, r, c), deep, wide, cluster, kind, hu, heat = _LESIONS[number]
+    """Add lesion ``number`` to ``lam`` and ``labels`` (S, R, C) and describe it."""
+    (s, r, c), deep, wide, cluster, type_, hu, activation = _LESIONS[number]
     grid = np.meshgrid(*(np.arange(n) for n in lungs.shape), indexing="ij")
     center, radii = np.array([s, r, c]) * zoom, np.array([deep, wide, wide]) * zoom
     distance = sum(((axis - at) / radius) ** 2 for axis, at, radius in zip(grid, center, radii, strict=True))
     inside = (distance < 1) & lungs & (labels == 0)
-    lam[inside] = np.round(100 * heat * (1 - 0.9 * distance[inside]))
+    lam[inside] = np.round(100 * activation * (1 - 0.9 * distance[inside]))
     labels[inside] = number + 1
     parts = []
     for index in np.flatnonzero(inside.any(axis=(1, 2))):
@@ -146,7 +147,6 @@ def _lesion(number, zoom, ct, view, lungs, lam, labels) -> Lesion:
                 for z in (index - 0.5, index + 0.5)
             ]
         )
-        strength = float(lam[index].max() / 100)
         parts.append(
             SliceLesion(
                 slice_index=int(index),
@@ -155,7 +155,7 @@ def _lesion(number, zoom, ct, view, lungs, lam, labels) -> Lesion:
                 score=0.9 - 0.1 * number,
                 margin=0.8,
                 paper_score=0.1,
-                activation=strength,
+                activation=float(lam[index].max() / 100),
                 peak_ras_mm=view.to_ras(center[2], center[1], float(index)),
                 box_ras_mm=(tuple(edges.min(axis=0)), tuple(edges.max(axis=0))),
                 area_mm2=float(inside[index].sum() * view.spacing[0] * view.spacing[1]),
@@ -169,9 +169,9 @@ def _lesion(number, zoom, ct, view, lungs, lam, labels) -> Lesion:
         id=number + 1,
         cluster=cluster,
         cluster_name=CLUSTER_NAMES[cluster],
-        type=kind if ct.calibrated else None,
+        type=type_ if ct.calibrated else None,
         score=0.9 - 0.1 * number,
-        activation=heat,
+        activation=activation,
         peak_ras_mm=view.to_ras(*center[::-1]),
         box_ras_mm=(tuple(boxes[:, 0].min(axis=0)), tuple(boxes[:, 1].max(axis=0))),
         box_ijk=view.box_to_ijk((tuple(low), tuple(high))),
@@ -186,7 +186,8 @@ def _lesion(number, zoom, ct, view, lungs, lam, labels) -> Lesion:
 def _slice(index, ct, view, lungs, lesions) -> SliceDiagnosis:
     here = tuple(part for one in lesions for part in one.slice_lesions if part.slice_index == index)
     lung = bool(lungs[index].sum() > 0.1 * lungs.sum(axis=(1, 2)).max())
-    probability = (max((0.5 + 0.5 * part.activation for part in here), default=0.05 + 0.01 * (index % 9))) if lung else None
+    highest = max((0.5 + 0.5 * part.activation for part in here), default=0.05 + 0.01 * (index % 9))
+    probability = highest if lung else None
     positive = probability is not None and probability >= 0.5
     return SliceDiagnosis(
         index=index,

@@ -1,7 +1,7 @@
-"""A Slicer without windows, for tests: scene, application and module logics, slice views drawn off screen.
+"""A Slicer without windows, for tests: scene, application and module logics, off-screen slice views.
 
-Real MRML classes throughout, put together as Slicer's own start-up does it. ``small_analysis`` is an Analysis
-with known lesions, made without any network.
+Real MRML classes throughout, set up as by Slicer itself. ``small_analysis`` is an Analysis with known lesions, made
+without a network.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from pathlib import Path
 import numpy as np
 import slicer
 import vtk
+from LesionAnalysisLib.choices import COLOR_MAPS
 from LesionAnalysisLib.results import Analysis, Lesion, SliceDiagnosis, SliceLesion, StudySummary
-from LesionAnalysisLib.scene.mrml import register_classes, voxels, vtk_matrix
+from LesionAnalysisLib.scene.color_maps import color_map
+from LesionAnalysisLib.scene.mrml import nodes_by_class, register_classes, voxels, vtkMatrixFromArray
 from LesionAnalysisLib.volume import CtVolume
 from vtk.util.numpy_support import vtk_to_numpy
 
@@ -24,7 +26,7 @@ CLUSTERS = {1: "ground glass", 2: "consolidation"}
 
 
 class HeadlessSlicer:
-    """An application around one scene, enough to add, save, load and draw nodes."""
+    """An application with one scene, sufficient to add, save, load and render nodes."""
 
     def __init__(self):
         self.scene = slicer.vtkMRMLScene()
@@ -56,9 +58,9 @@ class HeadlessSlicer:
             module.SetMRMLScene(self.scene)
             self.logic.SetModuleLogic("Colors" if name == "Color" else name, module)
             self._modules.append(module)
-        register_classes(self.scene)  # what the logic of the Segmentations module does in Slicer
+        register_classes(self.scene)  # as the Segmentations module does in Slicer
         slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(self.scene)
-        self.scene.GetSubjectHierarchyNode()  # made when it is first asked for
+        self.scene.GetSubjectHierarchyNode()  # created on first access
         self._remote = None
 
     def read(self, path: str | Path, clear: bool = True) -> bool:
@@ -91,7 +93,7 @@ class HeadlessSlicer:
 
 
 class SliceView:
-    """One of Slicer's slice views with its displayable managers, drawn into memory."""
+    """One of Slicer's slice views with its displayable managers, rendered off screen."""
 
     MANAGERS = (
         "vtkMRMLModelSliceDisplayableManager",
@@ -123,10 +125,10 @@ class SliceView:
         self.logic.SetMRMLApplicationLogic(application.logic)
         application.logic.GetSliceLogics().AddItem(self.logic)
         self.logic.SetMRMLScene(application.scene)
-        found = application.scene.GetSingletonNode(name, "vtkMRMLSliceNode")
-        if found is not None:
-            self.logic.SetSliceNode(found)
-        self.node = found or self.logic.AddSliceNode(name)
+        existing = application.scene.GetSingletonNode(name, "vtkMRMLSliceNode")
+        if existing is not None:
+            self.logic.SetSliceNode(existing)
+        self.node = existing or self.logic.AddSliceNode(name)
         self.managers.SetMRMLDisplayableNode(self.node)
         self.logic.ResizeSliceNode(*size)
 
@@ -139,7 +141,7 @@ class SliceView:
         self.renderer.AddViewProp(actor)
 
     def draw(self, png: str | Path | None = None) -> np.ndarray:
-        """The picture as (rows, columns, 3) uint8, first row at the top."""
+        """The rendered image as (rows, columns, 3) uint8, first row at the top."""
         self.logic.UpdatePipeline()
         self.mapper.SetInputConnection(self.logic.GetImageDataConnection())
         self.window.Render()
@@ -162,7 +164,7 @@ class SliceView:
         self.window.Finalize()
 
     def pixel(self, ras: tuple[float, float, float]) -> tuple[int, int]:
-        """(row, column) at which a point of the slice plane is drawn."""
+        """(row, column) of a point of the slice plane on the image."""
         inverse = vtk.vtkMatrix4x4()
         vtk.vtkMatrix4x4.Invert(self.node.GetXYToRAS(), inverse)
         x, y = inverse.MultiplyPoint((*ras, 1.0))[:2]
@@ -170,7 +172,7 @@ class SliceView:
 
 
 def can_draw() -> str:
-    """Empty where OpenGL works off screen, else why not; asked in a process of its own, which may crash."""
+    """Empty if off-screen OpenGL works, else why not; tested in a process of its own, which may crash."""
     code = (
         "import vtk; window = vtk.vtkRenderWindow(); window.SetOffScreenRendering(1); window.Render();"
         "print(window.SupportsOpenGL())"
@@ -178,8 +180,8 @@ def can_draw() -> str:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=600)
     if done.returncode == 0 and done.stdout.strip().endswith("1"):
         return ""
-    said = (done.stderr.strip().splitlines() or ["no message"])[-1].split("|")[-1].strip()
-    return f"no off-screen OpenGL here (on Debian: libegl1 and libgl1): {said}"
+    message = (done.stderr.strip().splitlines() or ["no message"])[-1].split("|")[-1].strip()
+    return f"no off-screen OpenGL here (on Debian: libegl1 and libgl1): {message}"
 
 
 # --- geometry -----------------------------------------------------------------------------------------------
@@ -188,7 +190,7 @@ def can_draw() -> str:
 def add_ct(app, analysis, name="CTChest"):
     """The user's own volume node with the CT of ``analysis``."""
     node = app.scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
-    node.SetIJKToRASMatrix(vtk_matrix(analysis.ct.ijk_to_ras))
+    node.SetIJKToRASMatrix(vtkMatrixFromArray(analysis.ct.ijk_to_ras))
     image = vtk.vtkImageData()
     image.SetDimensions(analysis.ct.array.shape[::-1])
     image.AllocateScalars(vtk.VTK_SHORT, 1)
@@ -219,13 +221,13 @@ def move(app, node, angles=(5, 10, -30), shift=(100, -50, 20)):
     matrix = rotation(*angles)
     matrix[:3, 3] = shift
     transform = app.scene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "registration")
-    transform.SetMatrixTransformToParent(vtk_matrix(matrix))
+    transform.SetMatrixTransformToParent(vtkMatrixFromArray(matrix))
     node.SetAndObserveTransformNodeID(transform.GetID())
     return matrix
 
 
 def save_and_load(app, path):
-    """Save the scene as a bundle and open it in another application; returns that one."""
+    """Save the scene as a bundle and open it in another application, which is returned."""
     assert app.scene.WriteToMRB(str(path))
     other = HeadlessSlicer()
     assert other.read(path), other.messages
@@ -233,19 +235,19 @@ def save_and_load(app, path):
 
 
 def rotation(*degrees):
-    turn = vtk.vtkTransform()
+    transform = vtk.vtkTransform()
     for angle, axis in zip(degrees, "XYZ", strict=True):
-        getattr(turn, f"Rotate{axis}")(angle)
-    return np.array([[turn.GetMatrix().GetElement(r, c) for c in range(4)] for r in range(4)])
+        getattr(transform, f"Rotate{axis}")(angle)
+    return np.array([[transform.GetMatrix().GetElement(r, c) for c in range(4)] for r in range(4)])
 
 
-def grid(axes="LPS", spacing=(2.0, 2.0, 3.0), turn=(0, 0, 0)):
-    """IJK-to-RAS of a volume whose I, J, K run towards the letters of ``axes``."""
+def grid(axes="LPS", spacing=(2.0, 2.0, 3.0), degrees=(0, 0, 0)):
+    """IJK-to-RAS of a volume whose I, J, K point to the letters of ``axes``."""
     toward = dict(zip("RASLPI", [*np.eye(3), *-np.eye(3)], strict=True))
     matrix = np.eye(4)
     matrix[:3, :3] = np.array([toward[letter] for letter in axes]).T * spacing
     matrix[:3, 3] = (12.5, -40.0, 7.0)
-    return rotation(*turn) @ matrix
+    return rotation(*degrees) @ matrix
 
 
 GRIDS = {
@@ -272,13 +274,13 @@ def box_corners(box):
 
 
 def same_points(first, second, tolerance=1e-3):
-    """Whether two sets of points are the same in any order."""
+    """Whether two sets of points are equal, in any order."""
     distance = np.linalg.norm(first[:, None] - second[None], axis=2)
     return distance.min(axis=0).max() < tolerance and distance.min(axis=1).max() < tolerance
 
 
 def snapshot(app):
-    """Every node of the scene with all that it would save."""
+    """Id and modification time of every node of the scene."""
     return {node.GetID(): str(node.GetMTime()) for node in app.nodes("vtkMRMLNode")}
 
 
@@ -287,13 +289,66 @@ def column(table, name):
     return [array.GetValue(row) for row in range(array.GetNumberOfValues())]
 
 
+# --- display settings, as the nodes hold them ---------------------------------------------------------------
+
+
+def color_map_of(nodes):
+    """Name of the color map that the LAM's color table has."""
+    table = nodes.colors.GetLookupTable()
+    colors = [table.GetTableValue(index)[:3] for index in range(table.GetNumberOfTableValues())]
+    return next(name for name in COLOR_MAPS if np.allclose(colors, color_map(name), atol=1 / 254))
+
+
+def lam_threshold(nodes):
+    """Percent below which the LAM is hidden."""
+    return nodes.lam.GetDisplayNode().GetLowerThreshold()
+
+
+def lam_opacities(nodes):
+    """Opacity of the LAM, or of its clusters, in the slice views that show it."""
+    ids = {nodes.lam.GetID(), nodes.labels.GetID()}
+    views = nodes_by_class(nodes.ct.GetScene(), "vtkMRMLSliceCompositeNode")
+    return [view.GetForegroundOpacity() for view in views if view.GetForegroundVolumeID() in ids]
+
+
+def clusters_shown(nodes):
+    """Whether a slice view shows the clusters instead of the LAM."""
+    views = nodes_by_class(nodes.ct.GetScene(), "vtkMRMLSliceCompositeNode")
+    return any(view.GetForegroundVolumeID() == nodes.labels.GetID() for view in views)
+
+
+def legend_visible(nodes):
+    return bool(nodes.legend.GetVisibility())
+
+
+def visible_boxes(nodes):
+    """Ids of the lesions whose box is visible."""
+    return {number for number, box in nodes.boxes.items() if box.GetDisplayNode().GetVisibility()}
+
+
+def box_labels_visible(nodes):
+    """The ids of the lesions whose box shows its name."""
+    return {number for number, box in nodes.boxes.items() if box.GetDisplayNode().GetPropertiesLabelVisibility()}
+
+
+def peaks_visible(nodes):
+    return bool(nodes.peaks.GetDisplayNode().GetVisibility())
+
+
+def emphasized(nodes):
+    """Id of the lesion whose box is filled, else None; at most one is."""
+    filled = [number for number, box in nodes.boxes.items() if box.GetDisplayNode().GetFillVisibility()]
+    assert len(filled) <= 1
+    return filled[0] if filled else None
+
+
 # --- an analysis with known lesions -------------------------------------------------------------------------
 
 
 def small_analysis(
     name: str = "case", matrix: np.ndarray | None = None, calibrated: bool = True, boxes: list | None = None
 ) -> Analysis:
-    """A CT of 64 x 64 x 24 voxels and lesions that fill boxes ((i0, j0, k0), (i1, j1, k1)) of voxels.
+    """A CT of 64 x 64 x 24 voxels with lesions that fill boxes ((i0, j0, k0), (i1, j1, k1)) of voxels.
 
     ``matrix`` is IJK-to-RAS, by default 2 x 2 x 3 mm voxels in the usual axial order.
     """
@@ -308,15 +363,15 @@ def small_analysis(
     return Analysis(
         name=name,
         input={"path": f"{name}.nii.gz", "kind": "file", "size": [64, 64, 24], "calibrated": calibrated},
-        model={"id": "stand-in", "checksum": "0", "classes": ["normal", "COVID-19"], "positive": 1},
-        config={"preset": "default", "threshold": 0.5},
+        model={"id": "toy", "checksum": "0", "classes": ["normal", "COVID-19"], "positive": "COVID-19"},
+        config={"preset": "enhanced", "threshold": 0.5},
         device="cpu",
         timing_s={"all": 1.0},
         summary=StudySummary(0.9, "COVID-19", True, 11, 20, 24, len(lesions), {"ground glass": 1}, 0.05),
         slices=slices,
         lesions=lesions,
         cluster_names=CLUSTERS,
-        warnings=("A stand-in, not a CT.",),
+        warnings=("Made for tests, not a CT.",),
         ct=CtVolume(array, matrix, name, f"{name}.nii.gz", calibrated),
         lam=lam,
         lesion_labels=labels,
@@ -325,7 +380,7 @@ def small_analysis(
 
 
 def _voxels(boxes: list, calibrated: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Body with air around it and lung inside; lesions with a LAM that falls off from 100 percent."""
+    """Body with air around it and lung inside; lesions with a LAM of 100, 80, ... percent."""
     array = np.full((24, 64, 64), -1000, np.int16)
     array[:, 6:58, 4:60] = 40
     array[:, 10:50, 8:30] = array[:, 10:50, 34:56] = -800
@@ -349,7 +404,7 @@ def _lesion(number: int, box: tuple, matrix: np.ndarray, calibrated: bool) -> Le
     box_ras = (tuple(corners.min(axis=0)), tuple(corners.max(axis=0)))
     cluster = 1 + number % 2
     parts = tuple(
-        SliceLesion(k, number, cluster, 0.9, 0.8, 0.9, 0.95, peak, box_ras, 100.0, -550.0 if calibrated else None)
+        SliceLesion(k, number, cluster, 0.9, 0.8, 0.9, 0.91, peak, box_ras, 100.0, -550.0 if calibrated else None)
         for k in range(box[0][2], box[1][2] + 1)
     )
     volume = float(np.prod(high - low) * abs(np.linalg.det(matrix[:3, :3])) / 1000)
@@ -358,8 +413,8 @@ def _lesion(number: int, box: tuple, matrix: np.ndarray, calibrated: bool) -> Le
         cluster=cluster,
         cluster_name=CLUSTERS[cluster],
         type="GGO" if calibrated else None,
-        score=0.91,
-        activation=0.95,
+        score=0.9,
+        activation=0.91,
         peak_ras_mm=tuple(map(float, peak)),
         box_ras_mm=box_ras,
         box_ijk=(tuple(map(float, low)), tuple(map(float, high))),
@@ -376,5 +431,5 @@ def _slice(index: int, lesions: tuple, matrix: np.ndarray, calibrated: bool) -> 
     lung = 2 <= index < 22
     position = float(matrix[2, 2] * index + matrix[2, 3]) if calibrated else None
     probability = (0.9 if here else 0.1) if lung else None
-    words = "" if not lung else "COVID-19" if here else "normal"
-    return SliceDiagnosis(index, position, lung, probability, words, bool(here), here)
+    diagnosis = "" if not lung else "COVID-19" if here else "normal"
+    return SliceDiagnosis(index, position, lung, probability, diagnosis, bool(here), here)

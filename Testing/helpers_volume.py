@@ -1,4 +1,4 @@
-"""A small chest-like CT, files of it as scanners and programs write them, and what a refusal is."""
+"""A small chest-like CT, files of it as scanners and programs write them, and the check of an error message."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ AXIAL = (1, 0, 0, 0, 1, 0)
 
 
 def chest(slices: int = 12, rows: int = 40, columns: int = 50) -> np.ndarray:
-    """(K, J, I) int16 HU: air around, soft tissue, two lungs, a spine."""
+    """(K, J, I) int16 HU: surrounding air, soft tissue, two lungs, a spine."""
     ct = np.full((slices, rows, columns), -1000, np.int16)
     ct += np.random.default_rng(0).integers(-20, 20, ct.shape, dtype=np.int16)
     ct[:, 5:-5, 5:-5] += 1040
     middle = columns // 2
-    ct[:, 12:-12, 9 : middle - 3] -= 900
-    ct[:, 12:-12, middle + 3 : -9] -= 900
-    ct[:, -12:-8, middle - 3 : middle + 3] += 400
+    ct[:, 12:-12, 9:middle - 3] -= 900
+    ct[:, 12:-12, middle + 3:-9] -= 900
+    ct[:, -12:-8, middle - 3:middle + 3] += 400
     return ct
 
 
 def write_volume(path: Path, array: np.ndarray, **options) -> Path:
-    """A file with the geometry RAS, of any type that SimpleITK writes."""
+    """A file with the geometry RAS, in any format that SimpleITK writes."""
     image = sitk.GetImageFromArray(array)
     if image.GetDimension() == 3:
         image.SetSpacing((0.7, 0.8, 2.5))
@@ -90,10 +90,10 @@ def write_series(
     return folder
 
 
-def refusal(path_or_call, kind: type[Exception] = ValueError) -> str:
-    """The message of the error, which has to be one sentence without ITK's words."""
+def refusal(path_or_call, error: type[Exception] = ValueError) -> str:
+    """The message of the error, which must be one sentence without ITK's own text."""
     call = path_or_call if callable(path_or_call) else lambda: read_ct(path_or_call)
-    with pytest.raises(kind) as caught:
+    with pytest.raises(error) as caught:
         call()
     message = str(caught.value)
     assert "\n" not in message and message.endswith(".") and ". " not in message
@@ -109,7 +109,7 @@ def patch(path: str | Path, offset: int, form: str, *values: float) -> None:
 
 
 def nifti(array: np.ndarray, order: str, version: int, ras: np.ndarray = RAS) -> bytes:
-    """A NIfTI file made by hand, field by field, with the geometry ``ras`` as its sform."""
+    """A NIfTI file, built field by field, with the sform ``ras``."""
     size, real = (348, "f") if version == 1 else (540, "d")
     head = bytearray(size + 4)
     dims, pixdim = (3, *array.shape[::-1], 1, 1, 1, 1), (1, *np.linalg.norm(ras[:3, :3], axis=0), 0, 0, 0, 0)
@@ -122,5 +122,5 @@ def nifti(array: np.ndarray, order: str, version: int, ras: np.ndarray = RAS) ->
     struct.pack_into(order + "12" + real, head, 280 if version == 1 else 400, *ras[:3].ravel())
     magic = b"n+1\0" if version == 1 else b"n+2\0\r\n\x1a\n"
     start = 344 if version == 1 else 4
-    head[start : start + len(magic)] = magic
+    head[start:start + len(magic)] = magic
     return bytes(head) + array.astype(order + "i2").tobytes()

@@ -1,10 +1,10 @@
-"""Play the build and the installation of the Slicer extension, without Slicer.
+"""Build and install the Slicer extension without Slicer.
 
-    python Testing/install_tree.py [FOLDER]        # leaves FOLDER/build and FOLDER/install to look at
+    python Testing/install_tree.py [FOLDER]        # creates FOLDER/build and FOLDER/install
 
-CMake itself configures, builds and installs; only Slicer's CMake package is a stand-in. It puts files where Slicer
-puts them: scripts and resources under their own relative paths into the scripted modules' folder of the build tree,
-which is installed as a whole; a scripted CLI and its XML into the CLI modules' folder.
+CMake itself configures, builds and installs; only Slicer's CMake package is replaced by a test double. It copies files
+where Slicer does: scripts and resources with their relative paths into the scripted modules' folder of the build
+tree, which is installed as a whole; a scripted CLI and its XML into the CLI modules' folder.
 """
 
 from __future__ import annotations
@@ -118,15 +118,15 @@ endforeach()
 class Trees:
     build: Path
     installed: Path
-    tests: tuple[str, ...]  # names that ctest knows
+    tests: tuple[str, ...]  # names of the tests that ctest runs
 
     def modules(self, tree: str) -> Path:
-        """The folder of scripted modules that Slicer puts on its Python path."""
+        """The folder of scripted modules, which Slicer adds to its Python path."""
         return getattr(self, tree) / SCRIPTED
 
 
 def missing_tool() -> str | None:
-    """What keeps this machine from building the extension, if anything."""
+    """The reason why the extension cannot be built on this machine, if any."""
     if not shutil.which("cmake"):
         return "cmake is not installed"
     if not (shutil.which("ninja") or shutil.which("make")):
@@ -135,13 +135,13 @@ def missing_tool() -> str | None:
 
 
 def install_extension(folder: Path) -> Trees:
-    """Configure, build and install into ``folder``. Raises RuntimeError with what CMake said."""
+    """Configure, build and install into ``folder``. Raises RuntimeError with the output of CMake."""
     package, build, installed = folder / "slicer", folder / "build", folder / "install"
     package.mkdir(parents=True, exist_ok=True)
     for name, text in (("SlicerConfig", SLICER_CONFIG), ("UseSlicer", USE_SLICER),
                        ("GenerateConfig", GENERATE_CONFIG), ("CPack", CPACK)):  # fmt: skip
         (package / f"{name}.cmake").write_text(text, encoding="utf-8")
-    # Nothing is compiled, so that no compiler needs to be there.
+    # Nothing is compiled, so no compiler is needed.
     compilers = [f"-DCMAKE_{x}_COMPILER{y}" for x in ("C", "CXX")
                  for y in (f"={shutil.which('cmake')}", "_FORCED=1", "_ID_RUN=1", "_WORKS=1")]  # fmt: skip
     generator = ["-G", "Ninja" if shutil.which("ninja") else "Unix Makefiles"]
@@ -153,16 +153,16 @@ def install_extension(folder: Path) -> Trees:
 
 
 def cmake_lists(path: Path) -> dict[str, list[str]]:
-    """What the set() commands of a CMakeLists.txt say, by name of the variable."""
+    """The values of the set() commands of a CMakeLists.txt by variable name."""
     text = re.sub(r"(?m)^\s*#.*$", "", path.read_text(encoding="utf-8"))
     commands = re.findall(r'\bset\(\s*(\w+)((?:\s+(?:"[^"]*"|[^\s()"]+))*)\s*\)', text)
     return {name: [a or b for a, b in re.findall(r'"([^"]*)"|([^\s"]+)', values)] for name, values in commands}
 
 
 def files(folder: Path) -> set[str]:
-    """Relative paths of all files, without what Python leaves behind."""
-    found = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
-    return {name for name in found if "__pycache__" not in name}
+    """Relative paths of all files except Python's caches."""
+    names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    return {name for name in names if "__pycache__" not in name}
 
 
 def _run(*command: str | os.PathLike, cwd: Path | None = None) -> str:

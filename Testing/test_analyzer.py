@@ -7,7 +7,6 @@ import pytest
 import torch
 from helpers_analyzer import small_bundle
 from LesionAnalysisLib import AnalysisCancelled, AnalysisConfig, LesionAnalyzer, ct_from_array, make_phantom
-from LesionAnalysisLib.lesions.clusters import LesionClusters
 from LesionAnalysisLib.lungs import Preprocessing
 from LesionAnalysisLib.model.out_of_distribution import input_statistics
 from LesionAnalysisLib.network.devices import Runner, choose_device, choose_precision
@@ -162,51 +161,60 @@ def test_a_threshold_that_is_given_outdoes_the_models(tmp_path):
     assert LesionAnalyzer(model, dataclasses.replace(AnalysisConfig.paper(), device="cpu")).threshold == 0.5
 
 
-def test_three_classes_name_the_likeliest(tmp_path, phantom):
-    result = LesionAnalyzer(small_bundle(tmp_path / "m", classes=3), CPU).analyze(phantom.ct)
-    assert result.summary.diagnosis == "class 2"
+def test_three_classes_name_the_positive_class_from_the_threshold_on_and_below_it_the_likelier_other(tmp_path, phantom):
+    model = small_bundle(tmp_path / "m", classes=3)
+    assert LesionAnalyzer(model, CPU).analyze(phantom.ct).summary.diagnosis == "class 2"
+    strict = LesionAnalyzer(model, dataclasses.replace(CPU, threshold=1 - 1e-9))
+    for likelier in (0, 1):
+        with torch.no_grad():
+            bias = torch.full((3,), -3.0)
+            bias[likelier], bias[2] = 0.0, 4.0  # the positive class is the likeliest, but below the threshold
+            strict.pipeline.runner.folded.head.fusion.classify.bias.copy_(bias)
+        result = strict.analyze(phantom.ct)
+        assert not result.summary.positive and result.summary.diagnosis == f"class {likelier}"
+        assert {one.diagnosis for one in result.slices if one.lung} == {f"class {likelier}"}
 
 
-def test_pictures_say_that_they_have_no_millimeters(bundle):
+def test_images_say_that_they_are_uncalibrated(bundle):
     ct = make_phantom((6, 128, 128), (2.8, 2.8, 40.0)).ct
     gray = np.clip((ct.array.astype(float) + 1200) * 255 / 1800, 0, 255).astype(np.uint8)
-    pictures = ct_from_array(gray[2:4], np.diag([-1.0, -1, 1, 1]), "pictures", calibrated=False)
-    result = LesionAnalyzer(bundle, CPU).analyze(pictures)
+    images = ct_from_array(gray[2:4], np.diag([-1.0, -1, 1, 1]), "images", calibrated=False)
+    result = LesionAnalyzer(bundle, CPU).analyze(images)
     assert not result.calibrated
     assert all(s.position_mm is None for s in result.slices)
     assert all(x.volume_ml is None and x.type is None for x in result.lesions)
-    assert any("Hounsfield" in w for w in result.warnings)
+    assert any("Uncalibrated images: no HU" in w for w in result.warnings)
 
 
-def test_unfamiliar_input_is_said_so(tmp_path, phantom):
+def test_an_out_of_distribution_input_leaves_a_warning(tmp_path, phantom):
     rng = np.random.default_rng(0)
     strange = input_statistics(rng.normal(50, 1, (100, 128)), rng.normal(50, 1, (100, 128)))
     result = LesionAnalyzer(small_bundle(tmp_path / "m", input_statistics=strange), CPU).analyze(phantom.ct)
-    assert any("unlike the training data" in w for w in result.warnings)
+    assert any("out of distribution" in w for w in result.warnings)
 
 
-def test_short_memory_makes_batches_smaller_and_leaves_a_warning(bundle, phantom, analysis):
+def test_too_little_memory_makes_batches_smaller_and_leaves_a_warning(bundle, phantom, analysis):
     analyzer = LesionAnalyzer(bundle, CPU)
-    backbone = analyzer.runner.folded.backbone
+    backbone = analyzer.pipeline.runner.folded.backbone
 
-    def greedy(pictures):
-        if len(pictures) > 1:
+    def greedy(images):
+        if len(images) > 1:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return backbone(pictures)
+        return backbone(images)
 
-    analyzer.runner.folded.backbone = greedy
+    analyzer.pipeline.runner.folded.backbone = greedy
     result = analyzer.analyze(phantom.ct)
     assert result.summary.positive_slices == analysis.summary.positive_slices
-    assert any("1 slices at a time" in w for w in result.warnings)
+    assert any("batch size reduced to 1" in w for w in result.warnings)
 
 
 def test_other_errors_of_the_network_are_not_hidden(bundle, phantom):
     analyzer = LesionAnalyzer(bundle, CPU)
 
-    def broken(pictures):
+    def broken(images):
         raise RuntimeError("shapes do not fit")
 
-    analyzer.runner.folded.backbone = broken
+    analyzer.pipeline.runner.folded.backbone = broken
     with pytest.raises(RuntimeError, match="shapes"):
         analyzer.analyze(phantom.ct)
 
@@ -222,34 +230,31 @@ def test_the_paper_preset_is_the_papers():
     assert paper.preprocessing == Preprocessing.paper()
     assert (paper.threshold, paper.min_cells, paper.saliency) == (0.5, 2, "grad++")
     assert not (paper.calibrated or paper.split_merged or paper.inside_lungs)
-    assert not (paper.stride16 or paper.fuse_scales or paper.refine)
+    assert not (paper.fuse_scales or paper.refine or paper.lesion_head)
     assert AnalysisConfig.from_preset("paper") == paper
 
 
-def test_the_default_is_the_enhanced_preset_by_its_old_name_too():
+def test_the_default_is_the_preset_enhanced():
     assert AnalysisConfig().preset == "enhanced"
-    assert AnalysisConfig.from_preset("enhanced") == AnalysisConfig.from_preset("default") == AnalysisConfig()
+    assert AnalysisConfig.from_preset("enhanced") == AnalysisConfig()
 
 
-def test_the_default_clusters_lesions_by_density_where_the_model_can(tmp_path, phantom, analysis):
-    profiles = np.array([[10, 15, 20, 25, 30], [50, 60, 70, 80, 90.0]])
-    model = small_bundle(tmp_path / "m", density_clusters=LesionClusters(2).fit(profiles))
-    other = LesionAnalyzer(model, CPU).analyze(phantom.ct)
-    assert (analysis.config["cluster_by"], other.config["cluster_by"]) == ("features", "density")
-    densities = {k: [s.mean_hu for one in other.lesions for s in one.slice_lesions if s.cluster == k] for k in (1, 2)}
-    dense = 1 + model.density_clusters.centers_.sum(1).argmax()
+def test_each_preset_clusters_lesions_by_what_its_clusters_were_learned_from(bundle, analysis):
+    assert analysis.config["cluster_by"] == "density"
+    densities = {k: [s.mean_hu for one in analysis.lesions for s in one.slice_lesions if s.cluster == k] for k in (1, 2)}
+    dense = 1 + bundle.clusters.density.cluster_centers_.sum(1).argmax()
     assert all(densities.values()) and np.mean(densities[dense]) > np.mean(densities[3 - dense]) + 200
-    paper = LesionAnalyzer(model, dataclasses.replace(AnalysisConfig.paper(), device="cpu"))
-    assert paper.clusters is model.clusters and paper.cluster_by == "features"
-    with pytest.raises(ValueError, match=r"by 'size': choose one of density, features\."):
+    paper = LesionAnalyzer(bundle, dataclasses.replace(AnalysisConfig.paper(), device="cpu"))
+    assert paper.clusters is bundle.clusters.features and paper.config.cluster_by == "features"
+    with pytest.raises(ValueError, match="density or features"):
         AnalysisConfig(cluster_by="size")
 
 
 @pytest.mark.parametrize(
     "settings",
     [
-        {"refine": False}, {"stride16": True}, {"fuse_scales": False}, {"split_merged": False},
-        {"refine": False, "stride16": True, "fuse_scales": False, "split_merged": False},
+        {"refine": False}, {"fuse_scales": False}, {"split_merged": False},
+        {"refine": False, "fuse_scales": False, "split_merged": False},
     ],
 )  # fmt: skip
 def test_every_step_of_the_map_can_be_switched(bundle, phantom, analysis, settings):
@@ -261,7 +266,7 @@ def test_every_step_of_the_map_can_be_switched(bundle, phantom, analysis, settin
     assert other.config["refine"] == settings.get("refine", True)
 
 
-def test_contours_need_no_anchored_grays(tmp_path, phantom, analysis):
+def test_contours_need_no_gray_anchors(tmp_path, phantom, analysis):
     model = small_bundle(tmp_path / "m", preprocessing=Preprocessing(size=128, anchor_gray_levels=False).to_dict())
     other = LesionAnalyzer(model, CPU).analyze(phantom.ct)
     a, b = analysis.lesion_labels > 0, other.lesion_labels > 0
@@ -287,7 +292,7 @@ def test_wrong_settings_are_refused(settings):
 
 
 def test_unknown_presets_and_devices_are_refused_with_the_choices():
-    with pytest.raises(ValueError, match="enhanced, paper"):
+    with pytest.raises(ValueError, match="enhanced or paper"):
         AnalysisConfig.from_preset("best")
     with pytest.raises(ValueError, match="auto"):
         choose_device("toaster")

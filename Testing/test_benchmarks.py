@@ -1,13 +1,13 @@
-"""The benchmarks: what they measure with must itself be right. They are too slow to be run here in full."""
+"""The benchmarks measure correctly; they are too slow to run in full here."""
 
 import analyze
 import numpy as np
 import pytest
 import straightforward
 import torch
-from LesionAnalysisLib.lesions.clusters import LesionClusters
+from helpers_analyzer import random_clusters
 from LesionAnalysisLib.lungs import Preprocessing
-from LesionAnalysisLib.model.bundle import ModelBundle
+from LesionAnalysisLib.model.bundle import ModelBundle, ModelDescription
 from LesionAnalysisLib.network.fecnn import FeCNN
 from LesionAnalysisLib.phantom import make_phantom
 
@@ -23,26 +23,25 @@ def bundle(tmp_path_factory):
     network = FeCNN("resnet18").eval()
     with torch.no_grad():
         network.head.fusion.classify.bias[1] += 5  # every slice positive
-    centers = np.random.default_rng(0).random((3, 512))
-    return ModelBundle.save(
-        tmp_path_factory.mktemp("models") / "m", network, title="t", license="CC0", classes=("no", "yes"), card="",
-        preprocessing=Preprocessing(size=128).to_dict(), clusters=LesionClusters(2).fit(centers),
-    )  # fmt: skip
+    description = ModelDescription(
+        title="t", license="CC0", classes=("no", "yes"), preprocessing=Preprocessing(size=128).to_dict()
+    )
+    return ModelBundle.save(tmp_path_factory.mktemp("models") / "m", network, description, random_clusters(), card="")
 
 
-def test_researchers_lungs_are_those_of_the_phantom(phantom):
+def test_straightforward_lungs_agree_with_the_phantom(phantom):
     middle = len(phantom.lung_mask) // 2
     found, true = straightforward.segment_slice(phantom.ct.array[middle]), phantom.lung_mask[middle]
     assert 2 * (found & true).sum() / (found.sum() + true.sum()) > 0.8
 
 
-def test_researchers_pipeline_maps_the_same_slices_as_grad_cam(phantom, bundle, monkeypatch):
+def test_straightforward_pipeline_gives_equal_results_in_one_and_two_passes(phantom, bundle, monkeypatch):
     pytest.importorskip("cv2")
     pytest.importorskip("ttach")
     monkeypatch.setattr(straightforward, "SIZE", 128)
     volume = phantom.ct.axial().array[4:8]
     results = [
-        straightforward.run(volume, bundle.network(), bundle.clusters, every=every) for every in (True, False)
+        straightforward.run(volume, bundle.network(), bundle.clusters.features, every=every) for every in (True, False)
     ]
     assert results[0].probabilities == pytest.approx(results[1].probabilities, abs=1e-5)
     assert set(results[0].probabilities) == {0, 1, 2, 3}
@@ -50,7 +49,7 @@ def test_researchers_pipeline_maps_the_same_slices_as_grad_cam(phantom, bundle, 
     assert all(box[0] < box[2] for _, box, _ in results[0].lesions)
 
 
-def test_taking_slices_keeps_the_length_of_the_body(phantom):
+def test_resampling_slices_keeps_the_extent(phantom):
     ct = phantom.ct
     for count in (6, 12, 24):
         taken = analyze.take_slices(ct, count)
@@ -62,7 +61,7 @@ def test_taking_slices_keeps_the_length_of_the_body(phantom):
     assert np.array_equal(analyze.take_slices(ct, 12).axial().array, ct.axial().array)
 
 
-def test_table_marks_what_is_missed(capsys):
+def test_table_marks_missed_targets(capsys):
     table = analyze.Table()
     table.row("fast enough", 6, "x", 5, at_least=True)
     table.row("too large", 3, "GB", 2.5)
@@ -71,7 +70,7 @@ def test_table_marks_what_is_missed(capsys):
     assert table.failed == 1
 
 
-def test_peak_memory_counts_what_was_used():
+def test_peak_memory_includes_what_was_used():
     before = analyze.peak_kilobytes()
     block = np.ones(900_000_000, np.uint8)  # more than what was freed since the last peak
     assert analyze.peak_kilobytes() - before > 300_000

@@ -1,4 +1,4 @@
-"""Figures of lesion detection, each worked out by hand."""
+"""Figures of lesion detection, each verified by hand calculation."""
 
 import numpy as np
 import pytest
@@ -26,6 +26,10 @@ def candidates(*boxes, peaks=None, shape=(100, 100)):
     boxes = np.array(boxes, float).reshape(-1, 4)
     peaks = (boxes[:, :2] + boxes[:, 2:]) / 2 if peaks is None else np.array(peaks, float)
     return Candidates(boxes, peaks, mask_of(*boxes.astype(int), shape=shape))
+
+
+def overlap(box, other, ratio):
+    return dm.box_overlaps(np.array([box], float), np.array([other], float), ratio).item()
 
 
 # What counts as a lesion
@@ -66,12 +70,12 @@ def test_empty_mask_has_no_lesion():
 
 def test_overlap_over_the_box_and_over_the_union():
     found, lesion = (0, 0, 10, 20), (5, 10, 25, 30)  # 200 and 400 pixels, 5 x 10 shared
-    assert dm.overlap_ratio(found, lesion, "box") == pytest.approx(50 / 200)
-    assert dm.overlap_ratio(found, lesion, "iou") == pytest.approx(50 / 550)
-    assert dm.overlap_ratio(found, (50, 50, 60, 60), "iou") == 0
-    assert dm.overlap_ratio(found, (10, 0, 20, 20), "box") == 0  # a shared edge is no area
+    assert overlap(found, lesion, "box") == pytest.approx(50 / 200)
+    assert overlap(found, lesion, "iou") == pytest.approx(50 / 550)
+    assert overlap(found, (50, 50, 60, 60), "iou") == 0
+    assert overlap(found, (10, 0, 20, 20), "box") == 0  # a shared edge is no area
     with pytest.raises(ValueError, match="choose one of box, iou"):
-        dm.overlap_ratio(found, lesion, "dice")
+        overlap(found, lesion, "dice")
 
 
 def test_hit_needs_more_than_the_threshold():
@@ -121,8 +125,8 @@ def test_figures_of_one_slice_by_hand():
     assert figures["boxes a slice"] == 3
 
 
-def test_error_of_the_involved_share_counts_drawn_lesions_as_lung():
-    mask, lungs = mask_of((0, 0, 20, 20)), mask_of((10, 0, 50, 20))  # 400 drawn, half of it in the lungs' 800
+def test_error_of_the_involved_lung_fraction_counts_segmented_lesions_as_lung():
+    mask, lungs = mask_of((0, 0, 20, 20)), mask_of((10, 0, 50, 20))  # 400 segmented, half of it in the lungs' 800
     counts = evaluate_slice(truth_lesions(mask), candidates((0, 0, 20, 20)), lungs=lungs)
     assert counts.share_error == pytest.approx(abs(200 / 800 - 400 / 1000))
     nothing = evaluate_slice(truth_lesions(mask), candidates(), lungs=lungs)
@@ -144,7 +148,7 @@ def test_figures_are_quotients_of_sums_over_slices():
     assert figures["dice"] == pytest.approx(2 * 400 / (1600 + 400))
 
 
-def test_peak_beside_the_lesion_but_in_its_box_hits_and_does_not_point():
+def test_peak_beside_the_lesion_but_in_its_box_hits_and_fails_the_pointing_game():
     ring = mask_of((0, 0, 40, 40)) & ~mask_of((10, 10, 30, 30))
     counts = evaluate_slice(truth_lesions(ring), candidates((0, 0, 40, 40)))
     assert counts.lesions_hit["iou", 0.9] == 1 and counts.peaks_on_lesion == 0
@@ -158,14 +162,14 @@ def test_nothing_found_and_nothing_to_find():
     assert summarize([])["slices"] == 0
 
 
-# Ceiling and frames
+# Upper bound and frames
 
 
-def test_perfect_map_is_the_share_of_mask_in_each_cell():
-    heat = dm.perfect_map(mask_of((0, 0, 8, 4), shape=(16, 16)), 2)
-    assert heat.tolist() == [[0.5, 0], [0, 0]]
-    with pytest.raises(ValueError, match="cannot be parted"):
-        dm.perfect_map(np.zeros((16, 16)), 3)
+def test_oracle_map_is_the_fraction_of_mask_in_each_cell():
+    heatmap = dm.oracle_map(mask_of((0, 0, 8, 4), shape=(16, 16)), 2)
+    assert heatmap.tolist() == [[0.5, 0], [0, 0]]
+    with pytest.raises(ValueError, match="cannot be divided"):
+        dm.oracle_map(np.zeros((16, 16)), 3)
 
 
 def test_mask_is_cut_and_stretched_to_what_the_network_saw():
@@ -177,9 +181,9 @@ def test_mask_is_cut_and_stretched_to_what_the_network_saw():
 
 
 def test_auc_within_scans_ignores_differences_between_them():
-    scores, infected, scans = [0.9, 0.8, 0.2, 0.1], [1, 0, 1, 0], ["a", "a", "b", "b"]
-    assert dm.auc(infected, scores) == pytest.approx(3 / 4)
-    assert dm.auc_within(infected, scores, scans) == 1
+    scores, lesions, scans = [0.9, 0.8, 0.2, 0.1], [1, 0, 1, 0], ["a", "a", "b", "b"]
+    assert dm.auc(lesions, scores) == pytest.approx(3 / 4)
+    assert dm.auc_within(lesions, scores, scans) == 1
     assert np.isnan(dm.auc_within([1], [0.1], ["a"]))
 
 

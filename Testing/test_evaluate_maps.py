@@ -1,4 +1,4 @@
-"""What a model sees in one picture: maps by every method, ceilings, and masks found by name."""
+"""What a model sees in one image: maps by each method, upper bounds, and masks found by name."""
 
 from dataclasses import replace
 
@@ -29,15 +29,15 @@ def test_the_method_of_the_preset_is_what_an_analysis_shows(bundle, preset):
     mapper = maps.Mapper(bundle, preset, min_cells=1)
     assert mapper.shown == {"enhanced": "enhanced", "paper": "lam"}[preset]
     analyzer = LesionAnalyzer(bundle, replace(AnalysisConfig.from_preset(preset), threshold=1e-9, min_cells=1))
-    picture = ground_glass_image(np.random.default_rng(0))
-    look = mapper.look("s", picture)
-    regions = mapper.found(look, mapper.shown)
-    heat, labels, kept = mapper.place(look, regions)
-    analysis = analyzer.analyze(ct_from_array(picture[None], np.diag([-1.0, -1, 1, 1]), "s", calibrated=False))
-    assert look.probability == pytest.approx(analysis.slices[0].probability, abs=1e-5)
+    image = ground_glass_image(np.random.default_rng(0))
+    result = mapper.analyze("s", image)
+    regions = mapper.lesions(result, mapper.shown)
+    heat, labels, kept = mapper.place(result, regions)
+    analysis = analyzer.analyze(ct_from_array(image[None], np.diag([-1.0, -1, 1, 1]), "s", calibrated=False))
+    assert result.probability == pytest.approx(analysis.slices[0].probability, abs=1e-5)
     assert len(kept) == len(analysis.slices[0].lesions) > 0
     assert np.array_equal(labels > 0, analysis.ct.axial().from_volume(analysis.lesion_labels)[0] > 0)
-    found = mapper.candidates(look, regions)
+    found = mapper.candidates(result, regions)
     assert found.area.shape == (512, 512) and len(found.boxes) == len(kept)
     for box, peak in zip(found.boxes, found.peaks, strict=True):
         assert (box[:2] < peak).all() and (peak < box[2:]).all()
@@ -45,23 +45,32 @@ def test_the_method_of_the_preset_is_what_an_analysis_shows(bundle, preset):
 
 def test_rivals_get_the_papers_step_whatever_the_preset(bundle):
     mapper = maps.Mapper(bundle, min_cells=1)
-    look = mapper.look("s", ground_glass_image(np.random.default_rng(0)))
-    assert mapper.found(look, "lam").labels.shape == mapper.found(look, "normgrad").labels.shape == (4, 4)
-    assert mapper.found(look, "enhanced").labels.shape > (4, 4)
-    assert mapper.features(look, mapper.found(look, "enhanced")).shape[1] == 512
-    assert "enhanced" not in maps.Mapper(bundle, "paper").methods
+    result = mapper.analyze("s", ground_glass_image(np.random.default_rng(0)))
+    assert mapper.lesions(result, "lam").labels.shape == mapper.lesions(result, "normgrad").labels.shape == (4, 4)
+    assert mapper.lesions(result, "enhanced").labels.shape > (4, 4)
+    assert mapper.features(result, mapper.lesions(result, "enhanced")).shape[1] == 5  # densities
+    paper = maps.Mapper(bundle, "paper", min_cells=1)
+    assert "enhanced" not in paper.methods
+    assert paper.features(result, paper.lesions(result, "lam")).shape[1] == 512  # activations
 
 
-def test_picture_without_lungs_counts_as_nothing_found(bundle):
+def test_an_image_without_lungs_has_no_result_and_other_errors_are_not_taken_for_that(bundle, monkeypatch):
     gray = np.full((64, 64), 200, np.uint8)
     gray[:32] = 190
-    assert maps.Mapper(bundle).look("s", gray) is None
+    assert maps.Mapper(bundle).analyze("s", gray) is None
+
+    def broken(ct):
+        raise ValueError("another reason")
+
+    monkeypatch.setattr(maps, "segment_lungs", broken)
+    with pytest.raises(ValueError, match="another reason"):
+        maps.Mapper(bundle).analyze("s", gray)
 
 
-def test_ceiling_on_a_fine_grid_is_nearly_the_mask():
+def test_oracle_map_on_a_fine_grid_is_nearly_the_mask():
     mask = np.zeros((256, 200), bool)
     mask[40:100, 50:110] = True
-    found = maps.perfect(mask, (19.5, 9.5, 219.5, 189.5), 32, 1)
+    found = maps.oracle_candidates(mask, (19.5, 9.5, 219.5, 189.5), 32, 1)
     truth = truth_lesions(maps.resize_mask(mask, maps.whole(mask)))
     assert len(found.boxes) == 1
     assert found.boxes[0] == pytest.approx(truth.boxes[0], abs=0.6 * 512 / 32)

@@ -2,24 +2,27 @@
 
 import numpy as np
 import pytest
+from LesionAnalysisTrainingLib.metrics.diagnosis_metrics import (
+    class_figures,
+    confusion_matrix,
+    decide,
+    threshold_table,
+)
 from LesionAnalysisTrainingLib.metrics.identification_metrics import (
     assign_clusters,
     balanced_accuracy,
-    confusion_of,
     halves,
     identify,
     lesion_type,
     type_figures,
 )
-from LesionAnalysisTrainingLib.metrics.paired_bootstrap import auc_difference
-from LesionAnalysisTrainingLib.metrics.per_class import class_figures, decide, threshold_table
-from LesionAnalysisTrainingLib.metrics.significance import delong, mcnemar
+from LesionAnalysisTrainingLib.metrics.significance import auc_difference, delong, mcnemar
 from sklearn import metrics as sk
 
 # Two models on the same slices
 
 
-def test_mcnemar_tosses_a_coin_for_every_slice_on_which_one_model_alone_is_right():
+def test_mcnemar_is_the_exact_binomial_test_of_slices_that_one_model_alone_classifies_correctly():
     first = np.array([True] * 1 + [False] * 9 + [True] * 20 + [False] * 3)
     second = np.array([False] * 1 + [True] * 9 + [True] * 20 + [False] * 3)
     found = mcnemar(first, second)
@@ -48,7 +51,7 @@ def test_delong_gives_the_areas_of_scikit_learn_and_the_variance_of_its_definiti
     assert 0 < found.p < 1
 
 
-def test_delong_of_one_model_with_itself_finds_no_difference_and_of_one_class_nothing():
+def test_delong_of_a_model_with_itself_finds_no_difference_and_of_a_single_class_nan():
     score = np.array([0.1, 0.4, 0.35, 0.8])
     same = delong([0, 0, 1, 1], score, score)
     assert same.difference == 0 and same.p == 1
@@ -126,15 +129,15 @@ def test_clusters_stand_for_the_types_that_match_best():
     assert assign_clusters(np.array([0, 1, 2]), np.array([0, 0, 1]), 3, 2).shape == (2,)
 
 
-def test_match_is_learnt_on_one_half_and_measured_on_the_other():
+def test_clusters_are_assigned_on_one_half_and_measured_on_the_other():
     groups = np.repeat(list("abcdefgh"), 4)
     first = halves(groups)
     assert all(len(set(first[groups == g])) == 1 for g in "abcdefgh") and first.sum() == 16
     types = np.tile([0, 0, 1, 1], 8)
     found = identify(types, 1 - types, groups, 2, 2)
     assert found.given.tolist() == types.tolist()  # clusters are numbered the other way round
-    turned = np.where(first, types, 1 - types)  # what one half teaches is wrong in the other
-    assert (identify(types, turned, groups, 2, 2).given != types).all()
+    swapped = np.where(first, types, 1 - types)  # what one half teaches is wrong in the other
+    assert (identify(types, swapped, groups, 2, 2).given != types).all()
     with pytest.raises(ValueError, match="at least two slices or patients"):
         identify(types, types, np.zeros(32), 2, 2)
 
@@ -145,4 +148,4 @@ def test_balanced_accuracy_is_the_mean_sensitivity_and_has_an_interval_over_grou
     assert found.value == pytest.approx(sk.balanced_accuracy_score(types, given)) == 0.75
     assert found.low <= 0.75 <= found.high
     assert np.isnan(balanced_accuracy(types, given, np.zeros(10)).low)
-    assert type_figures(confusion_of(types, given, 2))["balanced_accuracy"] == 0.75
+    assert type_figures(confusion_matrix(types, given, 2))["balanced_accuracy"] == 0.75

@@ -1,15 +1,13 @@
-"""What an evaluation writes: tables, one page, all or nothing."""
+"""What an evaluation writes: tables and one page, atomically."""
 
 import csv
 import json
 import re
 
 import pytest
-from LesionAnalysisTrainingLib.evaluate import report_folder as room
-from LesionAnalysisTrainingLib.evaluate.evaluation_report import Plot, Report
-from LesionAnalysisTrainingLib.evaluate.html_page import page
-from LesionAnalysisTrainingLib.evaluate.report_folder import write_report
-from LesionAnalysisTrainingLib.evaluate.report_tables import Ranged, Table
+from LesionAnalysisTrainingLib.evaluate import report_folder
+from LesionAnalysisTrainingLib.evaluate.evaluation_report import Plot, Ranged, Report, Table
+from LesionAnalysisTrainingLib.evaluate.report_folder import page, write_report
 
 EVIL = "<script>alert(1)</script>\udcff"
 TABLE = Table("one", "A & B", ["name", "n", "AUC"],
@@ -29,6 +27,13 @@ def test_csv_has_all_digits_and_columns_for_intervals_and_no_formula(tmp_path):
     assert rows[0] == ["name", "n", "AUC", "AUC low", "AUC high"]
     assert rows[1] == ["'=1+1", "3", "0.5", "0.25", "0.75"]
     assert rows[2][2:] == ["", "", ""]
+
+
+def test_headings_are_displayed_and_keys_stay_in_json():
+    table = Table("one", "T", ["area hit", "n"], [[Ranged(0.5, 0.2, 0.8), 1]], headings={"area hit": "pixel recall"})
+    assert table.csv().splitlines()[0] == "pixel recall,pixel recall low,pixel recall high,n"
+    assert "pixel recall" in table.text() and "<th class=num>pixel recall</th>" in table.html()
+    assert list(table.records()[0]) == ["area hit", "n"]
 
 
 def test_text_is_aligned_and_leaves_intervals_out_where_lines_get_too_long():
@@ -83,7 +88,7 @@ def test_only_an_evaluation_is_replaced_and_only_on_request(tmp_path):
 
 
 def test_without_matplotlib_everything_else_is_written(tmp_path, monkeypatch):
-    monkeypatch.setattr(room.plots, "available", lambda: False)
+    monkeypatch.setattr(report_folder.plots, "available", lambda: False)
     write_report(report(plots=[Plot("p", "P", draw)]), tmp_path / "out")
     assert not list((tmp_path / "out/plots").iterdir())
     assert "matplotlib is missing" in (tmp_path / "out/report.html").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The evidence page: every sentence follows from the figures, and what was measured of another model is not shown."""
+"""The evidence page: every sentence follows from the measured CSV, and the committed page is the generated one."""
 
 import json
 import sys
@@ -6,261 +6,329 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers_evaluate import labeled_folder, segmented_folder, tiny_model
 from helpers_training import save
+from LesionAnalysisLib.report.json_csv import plain
+from LesionAnalysisTrainingLib.evaluate import report_folder
+from LesionAnalysisTrainingLib.evaluate.detection import evaluate_detection
+from LesionAnalysisTrainingLib.evaluate.diagnosis import evaluate_diagnosis
+from LesionAnalysisTrainingLib.evaluate.identification import evaluate_identification
+from LesionAnalysisTrainingLib.evaluate.settings import DetectionSettings, DiagnosisSettings, IdentificationSettings
+from reproduction import ROOT, published
+from reproduction.evidence import classification_page, evidence_page, lesions_page, measure_evidence, measured_csv
+from reproduction.evidence.measured_csv import BOXES, HIT, ORACLE, OTSU, POINTING, RECALL, UNION, Figure
+from reproduction.evidence.page_text import at_least, number, overlap, ranged, table
+from reproduction.experiments import phantom_slices, split_leakage
 
-ROOT = Path(__file__).resolve().parents[1]
-EXPERIMENTS = ROOT / "Testing" / "reproduction"
-MEASURED = EXPERIMENTS / "measured"
-
-from reproduction import evidence, evidence_page, leak, phantom_slices
-from reproduction.evidence_parts import diagnosis_page as diagnosis
-from reproduction.evidence_parts import lesions_page as lesions
-from reproduction.evidence_parts import published_page as published  # noqa: E402
-from reproduction.evidence_parts.page_text import number, overlap, ranged, table  # noqa: E402
+MEASURED = evidence_page.MEASURED
 
 
 def estimate(value, width=0.1):
     """A figure with an interval around it, or without one."""
-    return {"value": value, "low": None if width is None else value - width, "high": width and value + width}
+    return Figure(value) if width is None else Figure(value, value - width, value + width)
 
 
 # -- detection
 
 
-def row(method, hit, step=lesions.COMMON, **others):
-    figures = {lesions.HIT: hit, "hit .5 of union": 0.5, "pointing": 0.5, "area hit": 0.5, "new": 0.5} | others
-    figures.setdefault(lesions.BOXES, 1.0)
-    return {"method": method, "boxes by": step, **{name: estimate(value) for name, value in figures.items()}}
+def metrics(hit, **others):
+    figures = {HIT: hit, UNION: 0.5, POINTING: 0.5, RECALL: 0.5, BOXES: 1.0, "new": 0.5} | others
+    return {name: estimate(value) for name, value in figures.items()}
 
 
 def detected(lam, normgrad, preset="paper", **others):
-    """What ``evaluate detection`` writes of ten slices with thirty lesions; others are LAM's figures."""
-    rows = [row("lam", lam, **others), row("normgrad", normgrad), row("lam", 0.1, "20 % of the maximum")]
-    rows = [row("enhanced", 0.9), *rows] if preset == "enhanced" else rows
-    rates = {f"hit {ratio} {t}": 0.1 for ratio in ("box", "iou") for t in published.TABLE_5}
-    named = {f"{m}, Otsu, components": rates | {"hit box 0.1": 0.6, "hit box 0.5": lam} for m in ("lam", "enhanced")}
+    """The measured tables of ten slices with thirty lesions; others are LAM's figures."""
+    maps = {f"enhanced; {OTSU}": metrics(0.9)} if preset == "enhanced" else {}
+    maps |= {f"lam; {OTSU}": metrics(lam, **others), f"normgrad; {OTSU}": metrics(normgrad),
+             f"lam; {measured_csv.MAXIMUM}": metrics(0.1), f"{ORACLE}; {OTSU}": metrics(0.75)}  # fmt: skip
+    rates = {str(t): Figure(0.1) for t in published.TABLE_5}
+    series = {m: rates | {"0.1": Figure(0.6), "0.5": Figure(lam)} for m in ("lam", "enhanced")} | {ORACLE: rates}
+    shown = "enhanced" if preset == "enhanced" else "lam"
     return {
-        "subject": [["slices with lesions", "10 of 10"], ["lesions", "30"], ["called positive", "8 slices"],
-                    ["preset", preset]],
-        "notes": [], "ceiling": "ceiling 12x12", "rates": named | {"ceiling 12x12": rates},
-        "tables": {"methods": {"rows": [*rows, row("ceiling 12x12", 0.75)]}, "positive_slices": {"rows": rows[:2]}},
+        "subject": {"": {"slices with lesions": 10, "slices": 10, "lesions": 30, "positive slices with lesions": 8,
+                         "threshold": Figure(0.5), "preset": preset, "oracle grid": "12x12"}},
+        "maps": maps, HIT: series, UNION: series, "positive slices": {shown: {HIT: estimate(0.9)}},
     }  # fmt: skip
 
 
 def cam(hit):
-    return {"tables": {"methods": {"rows": [row("cam", hit)]}}}
+    return {"maps": {f"cam; {OTSU}": metrics(hit)}}
 
 
 KEY = ("medseg", "paper")
 
 
-def test_methods_and_figures_are_those_that_were_measured():
-    text = lesions.detection({("medseg", "enhanced"): detected(0.5, 0.3, "enhanced")}, {KEY: cam(0.2)}).text()
-    assert "| the enhanced map | its own regions |" in text and "| LAM | Otsu, components |" in text
+def test_maps_and_metrics_are_those_that_were_measured():
+    section = lesions_page.detection({("medseg", "enhanced"): detected(0.5, 0.3, "enhanced")}, {KEY: cam(0.2)}, {})
+    text = section.text()
+    assert "| the enhanced map | own contours |" in text and "| LAM | Otsu, components |" in text
     assert "| LAM | 20 % of the maximum |" in text and "| new |" in text
-    assert "The highest hit rate has the enhanced map, .90" in text
-    assert "lesions of the others as missed, the enhanced map hits .90" in text
-    assert "| CAM |" not in text  # it was measured with another preset
-    text = lesions.detection({KEY: detected(0.5, 0.3)}, {KEY: cam(0.2)}).text()
+    assert "The highest hit rate is that of the enhanced map, .90" in text
+    assert "the hit rate of the enhanced map is .90" in text
+    assert "| CAM |" not in text  # measured with another preset
+    text = lesions_page.detection({KEY: detected(0.5, 0.3)}, {KEY: cam(0.2)}, {}).text()
     assert "| CAM | Otsu, components |" in text and "enhanced map |" not in text
-    assert "CAM is not measured" in lesions.detection({KEY: detected(0.5, 0.3)}, {}).text()
+    assert "CAM was not measured" in lesions_page.detection({KEY: detected(0.5, 0.3)}, {}, {}).text()
 
 
 @pytest.mark.parametrize(
     "lam, other, cams, words, reached",
     [
-        (0.5, 0.2, 0.1, "LAM is ahead of CAM and NormGrad.", True),
-        (0.5, 0.4, 0.1, "ahead of CAM and NormGrad; the intervals of LAM and NormGrad overlap", True),
-        (0.3, 0.6, 0.1, "LAM is ahead of CAM only", False),
-        (0.1, 0.6, 0.5, "LAM is ahead of neither", False),
+        (0.5, 0.2, 0.1, "LAM has the highest value.", True),
+        (0.5, 0.4, 0.1, "its interval overlaps that of NormGrad, so that the order is undecided", None),
+        (0.3, 0.6, 0.1, "LAM exceeds CAM only", False),
+        (0.1, 0.6, 0.5, "LAM exceeds neither", False),
     ],
 )
-def test_the_order_of_the_maps_is_told_from_the_hit_rates(lam, other, cams, words, reached):
-    section = lesions.detection({KEY: detected(lam, other)}, {KEY: cam(cams)})
+def test_the_order_of_the_maps_follows_from_hit_rates_and_their_intervals(lam, other, cams, words, reached):
+    section = lesions_page.detection({KEY: detected(lam, other)}, {KEY: cam(cams)}, {})
     assert words in section.text()
     goal = section.goals[0]
-    assert goal.reached is reached and bool(goal.why) is not reached
+    assert goal.reached is reached and bool(goal.why) is (reached is False)
+    assert (goal.answer == "undecided (intervals overlap)") is (reached is None)
 
 
 def test_lam_is_not_shown_to_lead_where_cam_was_not_measured():
-    goal = lesions.detection({KEY: detected(0.5, 0.3)}, {}).goals[0]
+    goal = lesions_page.detection({KEY: detected(0.5, 0.2)}, {}, {}).goals[0]
     assert goal.reached is None and "CAM not measured" in goal.measured
+    assert goal.answer == "undecided (CAM not measured)"
 
 
-def test_goals_compare_the_figures_of_the_map_that_is_shown_with_the_issues():
-    goals = lesions.detection({KEY: detected(0.41, 0.3, pointing=0.59)}, {}).goals[1:]
+def test_goals_compare_the_figures_of_the_displayed_map_with_their_targets():
+    goals = lesions_page.detection({KEY: detected(0.55, 0.3, **{POINTING: 0.49})}, {}, {}).goals[1:]
     assert [goal.reached for goal in goals] == [True, False, False]  # in the order of GOALS
-    assert all(what in goal.what for goal, (what, _) in zip(goals, lesions.GOALS.values(), strict=True))
-    goals = lesions.detection({("medseg", "enhanced"): detected(0.1, 0.3, "enhanced")}, {}).goals
+    assert all(what in goal.what for goal, (what, _) in zip(goals, lesions_page.GOALS.values(), strict=True))
+    goals = lesions_page.detection({("medseg", "enhanced"): detected(0.1, 0.3, "enhanced")}, {}, {}).goals
     assert goals[1].what.startswith("The enhanced map: hit rate") and goals[1].reached
 
 
+def test_a_goal_within_the_interval_is_not_reached_for_certain():
+    assert at_least("x", estimate(0.41), 0.40).answer == "undecided (95 % CI includes .40)"
+    assert at_least("x", estimate(0.39), 0.40).answer == "no (95 % CI includes .40)"
+    assert at_least("x", estimate(0.51), 0.40).answer == "yes" and at_least("x", estimate(0.2), 0.40).answer == "no"
+    assert at_least("x", Figure(0.41), 0.40).answer == "yes"
+
+
 def test_a_single_patient_decides_no_goal():
-    metrics = detected(0.5, 0.3)
-    for one in metrics["tables"]["methods"]["rows"]:
-        one[lesions.HIT] |= {"low": None, "high": None}
-    section = lesions.detection({KEY: metrics}, {})
+    tables = detected(0.5, 0.3)
+    for row in tables["maps"].values():
+        row[HIT] = Figure(row[HIT].value)
+    section = lesions_page.detection({KEY: tables}, {}, {})
     assert not section.goals and "overlap" not in section.parts[4]
 
 
-def test_reasons_follow_from_boxes_peaks_and_the_ceiling():
-    metrics = detected(0.2, 0.3, pointing=0.4)
-    rows = lesions.methods_of(metrics, None)
-    why = lesions.reasons(metrics, rows, "lam")
-    assert "grid hits .75" in why
-    assert "1.0 boxes a slice for 3.0 lesions" in why
+def test_reasons_follow_from_boxes_peaks_and_the_oracle_map():
+    tables = detected(0.2, 0.3, **{POINTING: 0.4})
+    why = lesions_page.reasons(tables, lesions_page.maps_of(tables, None), "lam")
+    assert "grid reaches only .75" in why
+    assert "1.0 boxes per slice for 3.0 lesions" in why
     assert "60 % of the peaks lie on no lesion" in why
-    assert "40 % of the lesions are met" in why  # .6 at the threshold .1, .2 at .5
-    metrics = detected(0.58, 0.3, **{lesions.BOXES: 4.0})
-    rows = lesions.methods_of(metrics, None)
-    why = lesions.reasons(metrics, rows, "lam")
-    assert "share a box" not in why and "are met" not in why
+    assert "for 40 % of the lesions the peak is correct" in why  # .6 at the threshold .1, .2 at .5
+    tables = detected(0.58, 0.3, **{BOXES: 4.0})
+    why = lesions_page.reasons(tables, lesions_page.maps_of(tables, None), "lam")
+    assert "share a box" not in why and "the peak is correct" not in why
 
 
-# -- identification
+# -- lesion types
 
 
 def identified(balanced, same, clusters):
     names = ("ground glass", "consolidation")
-    rows = [dict(zip(("cluster", *names, "by first half", "by second half"), one, strict=True)) for one in clusters]
-    whole = {"on drawn lesions": 60, "balanced accuracy": balanced, "accuracy": 0.7, "balanced, same lesions": same}
-    types = [{"type": name, "sensitivity": 0.7, "specificity": 0.7} for name in names]
-    return {"types": list(names), "tables": {"identification": {"rows": [whole]}, "types": {"rows": types},
-                                             "clusters": {"rows": rows}}}  # fmt: skip
+    rows = {name: dict(zip((*names, "by first half", "by second half"), one, strict=True)) for name, *one in clusters}
+    whole = {"lesions matched": 60, "balanced accuracy": balanced, "accuracy": Figure(0.7), "clustered by": "density",
+             "balanced accuracy, same lesions": Figure(same)}  # fmt: skip
+    types = {name: {"sensitivity": Figure(0.7), "specificity": Figure(0.7)} for name in names}
+    return {"summary": {"": whole}, "types": types, "clusters": rows}
 
 
-def test_clusters_that_follow_the_types_reach_the_goal():
+def test_clusters_that_agree_with_the_types_reach_the_goal():
     clusters = [("cluster 1", 30, 2, "ground glass", "ground glass"), ("cluster 2", 3, 25, *["consolidation"] * 2)]
-    section = lesions.identification({(2, "paper"): identified(estimate(0.9), 0.92, clusters)})
+    section = lesions_page.identification({(2, "paper"): identified(estimate(0.9), 0.92, clusters)})
     assert section.goals[0].reached and "above chance" in section.text()
-    assert "agree in part only" not in section.text() and "changes from one half" not in section.text()
+    assert "only in part" not in section.text() and "differs between" not in section.text()
 
 
-def test_clusters_that_do_not_are_explained_by_what_they_hold():
+def test_clusters_that_do_not_are_explained_by_their_contents():
     clusters = [("cluster 1", 30, 9, "ground glass", "consolidation"), ("cluster 2", 20, 5, *["ground glass"] * 2)]
-    section = lesions.identification({(2, "paper"): identified(estimate(0.52), 0.6, clusters)})
+    section = lesions_page.identification({(2, "paper"): identified(estimate(0.52), 0.6, clusters)})
     goal = section.goals[0]
-    assert goal.reached is False and "not told apart from chance" in section.text()
-    assert "Every cluster holds more of ground glass" in goal.why
-    assert "What cluster 1 stands for changes" in goal.why and "reach only .60" in goal.why
+    assert goal.reached is False and "not significantly different from chance" in section.text()
+    assert "Ground glass is the majority in every cluster" in goal.why
+    assert "type assigned to cluster 1 differs" in goal.why and "balanced accuracy is .60" in goal.why
 
 
 def test_table_7_is_computed_from_its_counts():
-    figures = lesions._printed(published.TYPES)
+    figures = lesions_page._printed(published.TYPES)
     assert [number(f) for f in figures[4:]] == [".944", ".826", ".444", ".956", ".857", ".952"]
     assert number(figures[2]) == ".870"
 
 
-# -- diagnosis and rivals
+# -- classification and competing systems
 
 
-def system(auc, difference=None, start="resnet50.pth"):
-    metrics = {name: estimate(auc) for name in ("accuracy", "f1", "auc", "ap")}
-    found = difference and dict(zip(("value", "low", "high", "p"), difference, strict=True))
-    return {"figures": {"rows": [{"metrics": metrics}]}, "difference_to_fecnn": found,
-            "facts": {"epochs": 4, "history": [], "start": start}}  # fmt: skip
+def system(auc, difference=None, start="ImageNet"):
+    found = {name: estimate(auc) for name in ("accuracy", "f1", "auc", "ap")} | {"start": start}
+    return found | ({"AUC difference": Figure(*difference[:3]), "p": Figure(difference[3])} if difference else {})
 
 
 def compared(**systems):
-    return {"systems": systems, "budget": "4 epochs", "split": "test", "subject": [["judged on", "the test slices: 9"]],
-            "config": {"split": "patients"}}  # fmt: skip
+    subject = {"budget": "4 epochs", "split": "test", "evaluated on": "the test slices: 9", "split by": "patients",
+               "quick": "False"}  # fmt: skip
+    return {"systems": systems, "subject": {"": subject}}
 
 
-def test_fecnn_ahead_of_all_rivals_reaches_its_goal():
+def test_fecnn_ahead_of_all_systems_reaches_its_goal():
     found = compared(FeCNN=system(0.9), Xception=system(0.8, (-0.1, -0.15, -0.05, 0.01)),
-                     VGG16=system(0.85, (-0.05, -0.1, 0.02, 0.3), None))  # fmt: skip
-    section = diagnosis.rivals(found)
+                     VGG16=system(0.85, (-0.05, -0.1, 0.02, 0.3), "random"))  # fmt: skip
+    section = classification_page.comparison(found)
     assert section.goals[0].reached is True
-    assert "for Xception the interval" in section.text() and "start from random numbers" in section.text()
+    assert "excludes 0 for Xception" in section.text() and "random initial weights are at a disadv" in section.text()
 
 
-def test_a_rival_ahead_by_chance_or_for_sure_is_told_apart():
-    unsure = diagnosis.rivals(compared(FeCNN=system(0.8), Xception=system(0.82, (0.02, -0.03, 0.07, 0.4))))
-    assert unsure.goals[0].reached is None and "cannot tell the two apart" in unsure.goals[0].why
-    sure = diagnosis.rivals(compared(FeCNN=system(0.7), Xception=system(0.82, (0.12, 0.03, 0.2, 0.01))))
-    assert sure.goals[0].reached is False and "the same start" in sure.goals[0].why
+def test_a_significant_lead_of_another_system_is_distinguished_from_chance():
+    unsure = classification_page.comparison(
+        compared(FeCNN=system(0.8), Xception=system(0.82, (0.02, -0.03, 0.07, 0.4)))
+    )
+    assert unsure.goals[0].reached is None and "not significantly different" in unsure.goals[0].why
+    sure = classification_page.comparison(compared(FeCNN=system(0.7), Xception=system(0.82, (0.12, 0.03, 0.2, 0.01))))
+    assert sure.goals[0].reached is False and "the same initial weights" in sure.goals[0].why
 
 
-def test_forms_of_fecnn_are_no_rivals():
+def test_variants_of_fecnn_do_not_compete():
     found = compared(FeCNN=system(0.8), **{"FeCNN without FPN": system(0.85, (0.05, 0.01, 0.1, 0.01))})
-    section = diagnosis.rivals(found)
+    section = classification_page.comparison(found)
     assert section.goals[0].reached is True
-    assert "ahead of 0 of the 1 forms" in section.text() and "highest AUC has FeCNN without FPN" in section.text()
+    assert "exceeds that of 0 of the 1 variants" in section.text()
+    assert "FeCNN without FPN has the highest AUC" in section.text()
 
 
-@pytest.mark.parametrize("drawn, words", [(0.95, "lifts the AUC by .150"), (0.78, "No gain by the random split")])
-def test_the_leak_is_the_difference_of_the_two_splits(drawn, words):
+@pytest.mark.parametrize("random, words", [(0.95, "raises the AUC by .150"), (0.78, "does not raise the AUC")])
+def test_split_leakage_is_the_difference_of_the_two_splits(random, words):
     def split(auc):
-        metrics = {"auc": estimate(auc), "accuracy": estimate(auc)}
-        return {"test": {"slices": 5, "patients": 3, "metrics": metrics}, "neighbor": estimate(auc)}
+        return {"slices": 5, "patients": 3, **dict.fromkeys(("auc", "accuracy", "nearest neighbor"), estimate(auc))}
 
-    facts = {"splits": {"random": split(drawn), "patients": split(0.8)}, "backbone": "resnet50", "source": "s",
-             "budget": "3 epochs"}  # fmt: skip
-    assert words in diagnosis.leak(facts).text()
-
-
-def judged(source, right, wrong, patients=4):
-    metrics = {name: estimate(0.8) for name in ("accuracy", "auc", "ap", "specificity", "sensitivity")}
-    return {"source": source, "slices": 3 * (right + wrong), "patients": patients, "positives": 1, "metrics": metrics,
-            "overall_accuracy": estimate(right / (right + wrong)),
-            "confusion": [[right if i == j else wrong // 2 for j in range(3)] for i in range(3)]}  # fmt: skip
+    tables = {"splits": {"random": split(random), "patients": split(0.8)},
+              "subject": {"": {"backbone": "resnet50", "source": "s", "budget": "3 epochs"}}}  # fmt: skip
+    assert words in classification_page.split_leakage(tables).text()
 
 
-@pytest.mark.parametrize("called, words", [([1, 6, 0], "it does carry over"), ([2, 0, 5], "does not carry over")])
-def test_what_three_classes_say_of_a_real_pneumonia_decides_the_sentence(called, words):
+@pytest.mark.parametrize("predicted, words", [([1, 6, 0], "pneumonia transfers"), ([2, 0, 5], "does not transfer")])
+def test_predictions_for_a_real_pneumonia_decide_the_conclusion(predicted, words):
     classes = ["NonCOVID", "Pneumonia (phantom)", "COVID"]
-    thresholds = [{"threshold": str(t), **{f"{c} {k}": 0.5 for c in classes for k in ("recognized", "accuracy")}}
-                  for t in published.TABLE_8]  # fmt: skip
-    part = {"rows": [judged("all", 4, 2), judged("covid-ct", 4, 2), judged("phantom", 5, 0)], "thresholds": thresholds}
-    text = diagnosis.three_classes({
-        "classes": classes, "synthetic": classes[1], "counts": {"real": {"COVID": 3}}, "budget": "2 epochs",
-        "evaluations": {"all": part, "phantom": part},
-        "volume": {"name": "cap", "infected": {"slices": 7, "called": called, "probabilities": [0.1, 0.8, 0.1]},
-                   "clean": {"slices": 0, "called": [], "probabilities": []}},
+
+    def row(right, wrong):
+        return {"slices": 3 * (right + wrong), "patients": 4, "positives": 1, "auc": estimate(0.8),
+                "overall accuracy": estimate(right / (right + wrong))}  # fmt: skip
+
+    counts = {"all": (4, 2), "covid-ct": (4, 2), "phantom": (5, 0)}
+    confusion = {f"{source}; {name}": {other: right if name == other else wrong // 2 for other in classes}
+                 for source, (right, wrong) in counts.items() for name in classes}  # fmt: skip
+    by_threshold = {str(t): {f"{c} {k}": Figure(0.5) for c in classes for k in ("recognized", "accuracy")}
+                    for t in published.TABLE_8}  # fmt: skip
+    text = classification_page.three_classes({
+        "subject": {"": {"synthetic": classes[1], "budget": "2 epochs"}},
+        "classes": {str(i): {"name": name} for i, name in enumerate(classes)}, "slices": {"real": {"COVID": 3}},
+        "sources": {source: row(*count) for source, count in counts.items()}, "confusion": confusion,
+        "thresholds, all": by_threshold, "thresholds, phantom": by_threshold,
+        "volume": {"": {"name": "cap"}, "without lesions": {"slices": 0},
+                   "with lesions": {"slices": 7, **{f"called {c}": n for c, n in zip(classes, predicted, strict=True)},
+                                    f"mean probability {classes[1]}": Figure(0.8)}},
     }).text()  # fmt: skip
-    assert words in text and "Of the real slices 67 % get their class" in text and "is synthetic" in text
+    assert words in text and "Of the real slices, 67 % are classified correctly" in text and "is synthetic" in text
 
 
 # -- the whole page
 
 
 @pytest.fixture
-def measured(tmp_path):
-    """A folder as ``evidence.py`` leaves it, with one result of an earlier model."""
+def results(tmp_path):
+    """A folder of ``measure_evidence`` with one result of an earlier model."""
     model = {"id": "m", "title": "t", "license": "CC0", "checksum": "c" * 64, "threshold": 0.5, "size": 384,
              "clusters": 2, "fecnn": {"backbone": "resnet18", "classes": 2, "fpn": True, "fusion": True},
              "training": {}}  # fmt: skip
-    lungs = {"summary": {"cases": 2, "mean": 0.9, "median": 0.9, "worst": 0.8, "mean_absolute_volume_error": 0.02},
-             "notes": []}  # fmt: skip
-    results = {"lungs-slices": (None, lungs), "detection-medseg-paper": ("c" * 64, detected(0.5, 0.3)),
-               "diagnosis": ("d" * 64, {})}  # fmt: skip
-    steps = {name: {"command": f"lesion-analysis evaluate {name}", "model": checksum}
-             for name, (checksum, _) in results.items()}  # fmt: skip
-    for name, (_, metrics) in results.items():
+    summary = {"cases": 2, "mean": 0.9, "median": 0.9, "worst": 0.8, "mean_volume_error": 0.01,
+               "mean_absolute_volume_error": 0.02}  # fmt: skip
+    lungs = {"summary": summary, "tables": {"cases": {"rows": [{"case": "a", "Dice": 1.0}]}}, "notes": []}
+    steps = {"lungs-slices": (None, lungs), "diagnosis": ("d" * 64, {})}
+    for name, (_, found) in steps.items():
         (tmp_path / name).mkdir()
-        (tmp_path / name / "metrics.json").write_text(json.dumps(metrics))
+        (tmp_path / name / "metrics.json").write_text(json.dumps(found))
+    steps = {name: {"command": f"lesion-analysis evaluate {name}", "model": checksum, "seconds": 1.0}
+             for name, (checksum, _) in steps.items()}  # fmt: skip
     record = {"models": {"MODEL": model}, "held_out": {}, "steps": steps}
     (tmp_path / "evidence.json").write_text(json.dumps(record))
     return tmp_path
 
 
-def test_the_page_names_model_and_commands_and_what_is_missing(measured, monkeypatch):
-    target = measured / "EVIDENCE.md"
-    monkeypatch.setattr(sys, "argv", ["evidence_page.py", str(measured), "--output", str(target)])
+def test_the_page_names_model_and_commands_and_what_is_missing(results, tmp_path, monkeypatch):
+    target, folder = tmp_path / "evidence.md", tmp_path / "csv"
+    folder.mkdir()
+    options = ["--convert", str(results), "--measured", str(folder), "--output", str(target)]
+    monkeypatch.setattr(sys, "argv", ["evidence_page", *options])
     evidence_page.main()
     text = target.read_text(encoding="utf-8")
-    assert "`cccccccccccccccc`" in text and "lesion-analysis evaluate detection-medseg-paper" in text
-    assert "evaluate diagnosis" not in text  # it was measured of another model
-    assert text.count("Not measured for this page") == 5
+    assert "`cccccccccccccccc`" in text and "lesion-analysis evaluate lungs-slices" in text
+    assert "evaluate diagnosis" not in text  # it was measured with another model
+    assert text.count("Not measured for this page") == 6
     assert "| Lungs: mean Dice above the paper's .82 | .900 (slices) | yes |" in text
-    assert str(measured) not in text
+    assert "a,Dice,1.0" in (folder / "lungs.csv").read_text() and str(results) not in text
+
+
+def test_the_committed_page_is_generated_from_the_committed_figures():
+    text = (ROOT / "docs" / "evidence.md").read_text(encoding="utf-8")
+    assert text == evidence_page.page(measured_csv.read_measured(MEASURED))
+    outside_table_8 = "\n".join(line for line in text.splitlines() if not line.startswith("| 0."))
     for impossible in (".957", "95.7", "86.37", "92.85", "76.53", "194 922"):
-        assert impossible not in text.replace("| 0.1 | .934 | .958 | .957 |", "")
+        assert impossible not in outside_table_8
 
 
-def test_the_page_is_the_one_of_the_measurements_beside_it():
-    others = {name: evidence_page.metrics_of(MEASURED / name) for name in ("compare", "leak", "three")}
-    assert (ROOT / "EVIDENCE.md").read_text(encoding="utf-8") == evidence_page.page(MEASURED, **others)
+def test_every_source_and_data_set_of_the_page_has_a_role():
+    measured = measured_csv.read_measured(MEASURED)
+    roles = measured["roles"]
+    assert set(roles["sources"]) == set(measured["diagnosis"]["sources"]) - {"all"}
+    assert set(roles["detection"]) == {data for data, _ in evidence_page._by_data(measured, "detection")}
+    named = {role for group in roles.values() for row in group.values() for role in row["role"].split(", ")}
+    assert named <= {"trained", "chose", "development", "untouched"}
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_results_of_evaluations_can_be_converted(tmp_path):
+    bundle, data = tiny_model(tmp_path / "m"), segmented_folder(tmp_path / "data")
+    small = {"rounds": 2, "examples": 0, "limit": 4}
+    reports = [
+        evaluate_detection(data / "images", data / "masks", bundle,
+                           DetectionSettings(**small, methods=("enhanced", "lam")), lambda *_: None),
+        evaluate_identification(data / "images", data / "masks", bundle, IdentificationSettings(**small, clusters=2),
+                                lambda *_: None),
+        evaluate_diagnosis([labeled_folder(tmp_path / "slices")], [bundle], DiagnosisSettings(rounds=2),
+                           lambda *_: None),
+    ]  # fmt: skip
+    for report in reports:
+        lines = measured_csv._CONVERTERS[report.type](plain(report_folder._metrics(report)))
+        measured_csv.write_measured(tmp_path / f"{report.type}.csv", {report.type: list(lines)})
+    found = measured_csv.read_measured(tmp_path)
+    assert set(lesions_page.maps_of(found["detection"], None)) >= {("enhanced", OTSU), ("lam", OTSU), (ORACLE, OTSU)}
+    assert found["detection"]["subject"][""]["files"] == 5
+    assert "LAM" in lesions_page.detection({("medseg", "enhanced"): found["detection"]}, {}, {}).text()
+    assert "contains" in lesions_page.identification({(2, "enhanced"): found["identification"]}).text()
+    section = classification_page.classification(found["diagnosis"], {"slices": {"val": 6}}, {})
+    assert "| all | mixed | 6 |" in section.text()
+
+
+def test_measured_figures_survive_writing_and_reading(tmp_path):
+    lines = [("t", "r", "count", 3), ("t", "r", "rate", {"value": 1.0, "low": 0.25, "high": None}),
+             ("t", "r", "text", "a, \"b\""), ("t", "r", "undefined", {"value": None, "low": None, "high": None}),
+             ("t", "r", "nan", float("nan"))]  # fmt: skip
+    measured_csv.write_measured(tmp_path / "x.csv", {"run": lines})
+    assert measured_csv.read_measured(tmp_path) == {"run": {"t": {"r": {"count": 3, "rate": Figure(1.0, 0.25, None),
+                                                                         "text": 'a, "b"'}}}}  # fmt: skip
+
+
+def test_the_measured_figures_stay_compact():
+    files = list(MEASURED.glob("*"))
+    assert all(path.suffix == ".csv" for path in files)
+    assert sum(path.stat().st_size for path in files) < 400_000
+    assert sum(len(path.read_text(encoding="utf-8").splitlines()) for path in files) < 2500
 
 
 def test_numbers_intervals_and_tables_are_written_as_markdown():
@@ -276,35 +344,36 @@ def test_numbers_intervals_and_tables_are_written_as_markdown():
 
 
 def test_every_evaluation_is_a_command_with_a_name_of_its_own():
-    found = evidence.steps(cam=True, unseen=["radiopaedia-8"])
+    found = measure_evidence.steps(cam=True, unseen=["radiopaedia-8"])
     assert len({step.name for step in found}) == len(found)
-    assert all("--preset" in step.words for step in found if step.name.startswith(("detection", "cam", "identif")))
-    cams = [step for step in found if step.model == evidence.CAM_MODEL]
-    assert cams and all(step.words[-4:] == ("--method", "cam", "--model", evidence.CAM_MODEL) for step in cams)
+    assert all("--preset" in s.arguments for s in found if s.name.startswith(("detection", "cam", "identif")))
+    cams = [step for step in found if step.model == measure_evidence.CAM_MODEL]
+    options = ("--method", "cam", "--model", measure_evidence.CAM_MODEL)
+    assert cams and all(step.arguments[-4:] == options for step in cams)
     places = {"DATA": Path("/d"), "DIR": Path("/o"), "MODEL": Path("/m")}
     options = next(step for step in found if step.name == "detection-radiopaedia-paper").options(places)
     assert options[:3] == ["detection", "/d/lesion-masks/radiopaedia/images", "/d/lesion-masks/radiopaedia/masks"]
     assert options[-2:] == ["--model", "/m"] and "radiopaedia-8" in options
 
 
-def test_slices_beside_the_model_say_who_was_held_out(tmp_path):
+def test_held_out_patients_come_from_the_slice_table_beside_the_model(tmp_path):
     class Bundle:
         folder, training = tmp_path / "m", {"validation_patients": ["s/old"]}
 
-    assert evidence.held_out_patients(Bundle, tmp_path, tmp_path) == {"s/old": "val"}
+    assert measure_evidence.held_out_patients(Bundle, tmp_path, tmp_path) == {"s/old": "val"}
     (tmp_path / "m.slices.csv").write_text("patient,split\ns/a,train\ns/b,val\ns/c,test\n")
-    assert evidence.held_out_patients(Bundle, tmp_path, tmp_path) == {"s/b": "val", "s/c": "test"}
+    assert measure_evidence.held_out_patients(Bundle, tmp_path, tmp_path) == {"s/b": "val", "s/c": "test"}
 
 
 @pytest.fixture
 def data(tmp_path):
-    """The manifests of the shared data, of few slices without pictures."""
+    """The manifests of the shared data, of few empty slice files."""
     root = tmp_path / "data"
     scans = root / "lesion-masks" / "radiopaedia"
-    for kind, suffix in (("images", "jpg"), ("masks", "png")):
-        (scans / kind).mkdir(parents=True)
+    for part, suffix in (("images", "jpg"), ("masks", "png")):
+        (scans / part).mkdir(parents=True)
         for name in ("7_z1", "8_z1"):
-            (scans / kind / f"{name}.{suffix}").touch()
+            (scans / part / f"{name}.{suffix}").touch()
     (scans / "slices.csv").write_text(
         "slice,patient,lesion_share_of_lung\n7_z1,radiopaedia-7,0.1\n8_z1,radiopaedia-8,0\n"
     )
@@ -319,31 +388,32 @@ def data(tmp_path):
     return root
 
 
-def test_only_patients_who_were_held_out_are_judged(data, tmp_path):
+def test_only_held_out_patients_are_evaluated(data, tmp_path):
     class Bundle:
         folder, training = tmp_path / "m", {}
 
-    patients = evidence.held_out_patients(Bundle, data, tmp_path / "all")  # as of the bundled model
+    patients = measure_evidence.held_out_patients(Bundle, data, tmp_path / "all")  # as of the bundled model
     assert {"covid-ct/p1", "radiopaedia/radiopaedia-8"} <= set(patients) and set(patients.values()) == {"val"}
     assert not {"covid-ct/p2", "radiopaedia/radiopaedia-7", "covid-19-ct-seg/coronacases_org_002"} & set(patients)
     patients = {"covid-ct/p1": "val", "radiopaedia/radiopaedia-8": "val"}
-    counts = evidence.link_held_out(data, tmp_path / "held", patients)
-    rows = evidence.read_rows(tmp_path / "held" / "manifest.csv")
+    counts = measure_evidence.link_held_out(data, tmp_path / "held", patients)
+    rows = measure_evidence.read_rows(tmp_path / "held" / "manifest.csv")
     assert {(row["patient"], row["split"]) for row in rows} == {("p1", "val"), ("e1", "test"), ("radiopaedia-8", "val")}
     assert counts["emphysema"] == {"val": 0, "test": 1}
-    evidence.link_scans(data / "lesion-masks" / "radiopaedia", tmp_path / "scan", patients)
+    measure_evidence.link_scans(data / "lesion-masks" / "radiopaedia", tmp_path / "scan", patients)
     assert [path.name for path in sorted((tmp_path / "scan").rglob("8*"))] == ["8_z1.jpg", "8_z1.png"]
     assert not list((tmp_path / "scan").rglob("7*"))
 
 
-def test_what_is_done_for_a_model_is_not_done_again(data, tmp_path, monkeypatch):
+def test_existing_results_of_a_model_are_not_measured_again(data, tmp_path, monkeypatch):
     class Bundle:
         id = title = license = "m"
         folder, training, fecnn, threshold = tmp_path / "m", {}, {}, 0.5
         preprocessing = {"size": 64}
 
         class clusters:  # noqa: N801
-            centers_ = [0, 1]
+            class features:  # noqa: N801
+                cluster_centers_ = [0, 1]
 
         def __init__(self, checksum):
             self.checksum = checksum
@@ -357,35 +427,35 @@ def test_what_is_done_for_a_model_is_not_done_again(data, tmp_path, monkeypatch)
         (folder / "metrics.json").write_text("{}")
         return 0
 
-    monkeypatch.setattr(evidence, "evaluate_main", measure)
-    step = evidence.Step("diagnosis", ("diagnosis", "DIR/held-out", "--model", "MODEL"))
-    lungs = evidence.Step("lungs-slices", ("lungs", "DATA/x", "DATA/x"), None)
+    monkeypatch.setattr(measure_evidence, "evaluate_main", measure)
+    step = measure_evidence.Step("diagnosis", ("diagnosis", "DIR/held-out", "--model", "MODEL"))
+    lungs = measure_evidence.Step("lungs-slices", ("lungs", "DATA/x", "DATA/x"), None)
     for checksum in ("one", "one", "two"):
-        runner = evidence.Runner(tmp_path / "out", data, {"MODEL": Bundle(checksum)}, "cpu")
+        runner = measure_evidence.Runner(tmp_path / "out", data, {"MODEL": Bundle(checksum)}, "cpu")
         assert runner.run(step) and runner.run(lungs)
-    assert called == ["diagnosis", "lungs", "diagnosis"]  # anew for the other model, which the lungs do not need
+    assert called == ["diagnosis", "lungs", "diagnosis"]  # again for the other model, which the lungs do not need
     assert json.loads((tmp_path / "out" / "evidence.json").read_text())["steps"]["diagnosis"]["model"] == "two"
-    monkeypatch.setattr(evidence, "evaluate_main", lambda options: 1)
+    monkeypatch.setattr(measure_evidence, "evaluate_main", lambda options: 1)
     assert not runner.run(step, again=True)
 
 
 # -- the other experiments
 
 
-def test_the_nearest_thumbnail_gives_its_label(tmp_path):
+def test_the_nearest_neighbor_gives_its_label(tmp_path):
     rng = np.random.default_rng(0)
     rows = []
     for label in ("COVID", "NonCOVID"):
-        picture = rng.integers(0, 200, (32, 32))
+        image = rng.integers(0, 200, (32, 32))
         for split in ("train", "test", "test"):
-            path = save(tmp_path / f"{len(rows)}.png", (picture + rng.integers(0, 20, (32, 32))).astype(np.uint8))
+            path = save(tmp_path / f"{len(rows)}.png", (image + rng.integers(0, 20, (32, 32))).astype(np.uint8))
             rows.append({"file": str(path), "label": label, "split": split, "patient": f"{label}{split}"})
-    assert leak.nearest_neighbor(rows)["value"] == 1.0
+    assert split_leakage.nearest_neighbor(rows)["value"] == 1.0
     rows[1]["label"] = "NonCOVID"
-    assert leak.nearest_neighbor(rows)["value"] == 0.75
+    assert split_leakage.nearest_neighbor(rows)["value"] == 0.75
 
 
-def test_synthetic_patients_differ_by_their_disease_alone():
+def test_synthetic_patients_differ_only_by_disease():
     assert {lesion.type for lesion in phantom_slices.Multifocal(1).lesions} == {"GGO"}
     for seed in (2, 5):
         (lesion,) = phantom_slices.Lobar(seed).lesions

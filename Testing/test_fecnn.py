@@ -1,4 +1,4 @@
-"""FeCNN reads like the paper's figures, and its folded copy computes the same."""
+"""FeCNN follows the paper's figures and equations, and its folded copy computes the same."""
 
 import math
 import os
@@ -14,7 +14,7 @@ from LesionAnalysisLib.network.saliency import heatmaps
 
 
 def trained_like(network, seed=0):
-    """Batch norms and omega away from their start values, so that a mistake in folding them shows."""
+    """Batch norms and omega with other than their initial values, so that errors in folding show."""
     generator = torch.Generator().manual_seed(seed)
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
@@ -72,7 +72,7 @@ def test_omega_follows_equation_2_and_is_clipped(eps, omega):
     assert fusion.omega.item() == pytest.approx(omega, abs=1e-5)
 
 
-def test_a_level_with_omega_zero_has_no_say():
+def test_a_level_with_omega_zero_does_not_count():
     network = trained_like(FeCNN("resnet18"))
     network.head.fusion.omega.zero_()
     logits = network(torch.rand(3, 1, 64, 64))
@@ -85,9 +85,9 @@ def test_a_level_with_omega_zero_has_no_say():
 @pytest.mark.parametrize("backbone", sorted(BACKBONES))
 def test_folded_copy_gives_the_same_logits(backbone, fusion, fpn, classes):
     network = trained_like(FeCNN(backbone, classes, fpn, fusion))
-    pictures = torch.rand(2, 1, 64, 64)
+    images = torch.rand(2, 1, 64, 64)
     with torch.no_grad():
-        expected, folded = network(pictures), FoldedFeCNN(network)(pictures)
+        expected, folded = network(images), FoldedFeCNN(network)(images)
     assert expected.shape == (2, classes)
     assert torch.allclose(folded, expected, rtol=1e-3, atol=1e-4)
 
@@ -97,7 +97,7 @@ def test_folded_head_gives_the_same_heatmap():
     folded = FoldedFeCNN(network)
     with torch.no_grad():
         maps = network.backbone(torch.rand(2, 1, 128, 128))
-    positive = 1 if heatmaps(network.head, *maps, 1)[0].max() > 0 else 0  # of two classes one has heat
+    positive = 1 if heatmaps(network.head, *maps, 1)[0].max() > 0 else 0  # one of two classes has activation
     plain, _ = heatmaps(network.head, *maps, positive)
     quick, _ = heatmaps(folded.head, *maps, positive)
     assert plain.max() > 0
@@ -139,7 +139,7 @@ def test_weights_of_another_backbone_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("key", ["state_dict", "model"])
-def test_weights_load_from_the_checkpoint_of_a_training(tmp_path, key):
+def test_weights_load_from_a_training_checkpoint(tmp_path, key):
     source = make_backbone("resnet18")
     torch.save({key: source.state_dict(), "epoch": 7}, tmp_path / "checkpoint.pth")
     target = make_backbone("resnet18")
@@ -147,7 +147,7 @@ def test_weights_load_from_the_checkpoint_of_a_training(tmp_path, key):
     assert torch.equal(target.layer1[0].conv1.weight, source.layer1[0].conv1.weight)
 
 
-def test_files_without_tensors_are_refused_with_a_sentence(tmp_path):
+def test_files_without_tensors_are_refused(tmp_path):
     backbone, path = make_backbone("resnet18"), tmp_path / "weights.pth"
     torch.save(backbone.state_dict(), path)
     whole = path.read_bytes()
@@ -163,10 +163,10 @@ def test_files_without_tensors_are_refused_with_a_sentence(tmp_path):
 
 class Harmful:
     def __reduce__(self):
-        return exec, ("raise SystemExit('this code was run')",)
+        return exec, ("raise SystemExit('this code was executed')",)
 
 
-def test_code_in_a_file_of_weights_is_refused_and_not_run(tmp_path):
+def test_code_in_a_file_of_weights_is_refused_and_not_executed(tmp_path):
     torch.save({"conv1.weight": Harmful()}, tmp_path / "weights.pth")
     with pytest.raises(ValueError, match="damaged or no file"):
         load_imagenet(make_backbone("resnet18"), tmp_path / "weights.pth")
@@ -178,7 +178,7 @@ def test_a_missing_file_of_weights_is_named(tmp_path):
             load_imagenet(make_backbone("resnet18"), path)
 
 
-def test_the_newest_weights_of_torchs_cache_are_found(tmp_path, monkeypatch):
+def test_the_newest_weights_in_torchs_cache_are_used(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     assert {name: find_imagenet(name) for name in BACKBONES} == dict.fromkeys(BACKBONES)
     cache = tmp_path / "checkpoints"
@@ -214,12 +214,12 @@ def test_xceptions_tensors_have_the_names_that_are_documented():
         ({"fpn": False, "lesion_head": True}, "feature pyramid"),
     ],
 )
-def test_wrong_settings_are_refused_with_a_sentence(arguments, word):
+def test_invalid_settings_are_refused(arguments, word):
     with pytest.raises(ValueError, match=word):
         FeCNN(**arguments)
 
 
-def test_odd_sizes_are_refused_with_a_sentence():
+def test_sizes_that_are_no_multiple_of_32_are_refused():
     with pytest.raises(ValueError, match="multiples of 32"):
         FeCNN("resnet18").eval()(torch.rand(1, 1, 100, 128))
 
@@ -234,14 +234,13 @@ def test_three_equal_channels_are_one_channel_before_summed_weights():
     assert torch.allclose(expected, summed, atol=1e-4)
 
 
-def test_the_folded_lesion_map_is_the_plain_one():
+def test_the_folded_lesion_head_gives_the_same_map():
     torch.manual_seed(0)
     network = trained_like(FeCNN("resnet18", lesion_head=True))
     folded = FoldedFeCNN(network)
     x = torch.rand(2, 1, 64, 96)
     with torch.inference_mode():
-        plain = network.head.lesion_logits(*network.backbone(x)).sigmoid()
-        assert torch.allclose(folded.lesion_heat(*folded.backbone(x)), plain, atol=1e-5)
-        assert plain.shape == (2, 8, 12) and plain.std() > 0
-        bare = FoldedFeCNN(FeCNN("resnet18").eval())
-        assert bare.lesion_heat(*bare.backbone(x)) is None
+        plain = network.head.lesions(network.head.pyramid(*network.backbone(x))[0]).sigmoid()
+        assert torch.allclose(folded.lesion_map(*folded.backbone(x)), plain, atol=1e-5)
+    assert plain.shape == (2, 8, 12) and plain.std() > 0
+    assert FoldedFeCNN(FeCNN("resnet18").eval()).lesion_map is None

@@ -1,10 +1,10 @@
-"""Slice lesions measured, linked in 3D, voted into clusters and named by their HU: numbers by hand."""
+"""Slice lesions are measured, linked in 3D, assigned to clusters by vote and named by their HU: values by hand."""
 
 import numpy as np
 import pytest
 from LesionAnalysisLib.lesions.clusters import LesionClusters
 from LesionAnalysisLib.lesions.findings import Findings
-from LesionAnalysisLib.lesions.regions import split_regions
+from LesionAnalysisLib.lesions.regions import find_regions
 from LesionAnalysisLib.volume import ct_from_array
 
 SPACING = (2.0, 2.0, 5.0)
@@ -14,12 +14,12 @@ CROP = (-0.5, -0.5, 31.5, 31.5)  # the whole 32 x 32 slice under a 4 x 4 map: a 
 def clusters():
     """Two clusters at 0 and 10 on the first feature."""
     fitted = LesionClusters(2)
-    fitted.centers_ = np.array([[0.0, 0.0], [10.0, 0.0]])
+    fitted.cluster_centers_ = np.array([[0.0, 0.0], [10.0, 0.0]])
     return fitted
 
 
 def chest(hu=-850, slices=6):
-    """A block of ``hu`` in air and soft tissue enough for the reader; everything counts as lung."""
+    """A block of ``hu`` with enough air and soft tissue for the reader; everything counts as lung."""
     array = np.full((slices, 32, 32), hu, np.int16)
     array[:, 30:] = 40
     array[:, 29] = -1000
@@ -28,8 +28,8 @@ def chest(hu=-850, slices=6):
     return ct, np.ones(ct.array.shape, bool)
 
 
-def heat(*cells):
-    """A 4 x 4 map with these cells hot; the first is the hottest."""
+def heatmap(*cells):
+    """A 4 x 4 heatmap with these cells active, the first the most."""
     grid = np.zeros((4, 4))
     for rank, cell in enumerate(cells):
         grid[cell] = 1.0 - 0.01 * rank
@@ -41,7 +41,7 @@ def findings(ct, lungs, inside=True):
 
 
 def add(found, index, cells, feature=0.0, probability=0.8):
-    regions = split_regions(heat(*cells))
+    regions = find_regions(heatmap(*cells))
     features = np.tile([feature, 0.0], (len(regions), 1))
     found.add(index, CROP, regions, features, probability)
 
@@ -82,7 +82,7 @@ def test_boxes_that_overlap_in_neighboring_slices_become_one_lesion():
     assert np.allclose(lesions[0].box_ijk, ((7.5, 7.5, 0.5), (31.5, 15.5, 2.5)))
 
 
-def test_a_kept_slice_without_lesions_parts_them():
+def test_a_kept_slice_without_lesions_separates_them():
     ct, lungs = chest()
     found = findings(ct, lungs)
     add(found, 1, [(1, 1), (1, 2)])
@@ -90,7 +90,7 @@ def test_a_kept_slice_without_lesions_parts_them():
     assert len(found.link([1, 2, 3])[0]) == 2
 
 
-def test_a_dropped_slice_within_ten_millimeters_does_not():
+def test_a_dropped_slice_within_ten_millimeters_does_not_separate_them():
     ct, lungs = chest()
     found = findings(ct, lungs)
     add(found, 1, [(1, 1), (1, 2)])
@@ -119,17 +119,17 @@ def test_clusters_are_voted_by_score():
 
 
 @pytest.mark.parametrize(
-    ("hu", "kind", "name"),
+    ("hu", "type_", "name"),
     [(-600, "GGO", "Cluster 1: ground-glass opacity"), (-100, "consolidation", "Cluster 1: consolidation")],
 )
-def test_lesions_and_clusters_are_named_by_their_hu(hu, kind, name):
+def test_lesions_and_clusters_are_named_by_their_hu(hu, type_, name):
     ct, lungs = chest(hu)
-    if hu > -500:  # air enough for the reader
+    if hu > -500:  # enough air for the reader
         ct.array[:, :8] = -1000
     found = findings(ct, lungs)
     add(found, 0, [(1, 1), (1, 2)])
     (lesion,), names = found.link([0])
-    assert lesion.type == kind
+    assert lesion.type == type_
     assert lesion.cluster_name == names[1] == name
     assert names[2] == "Cluster 2"
 
@@ -145,7 +145,7 @@ def test_larger_lesions_come_first_and_labels_hold_their_ids():
     assert found.labels[0, 2, 2] == 2
 
 
-def test_heat_is_the_map_times_the_probability_in_percent():
+def test_the_lam_is_the_heatmap_times_the_probability_in_percent():
     ct, lungs = chest()
     found = findings(ct, lungs)
     add(found, 0, [(1, 1), (1, 2), (2, 1), (2, 2)], probability=0.5)
@@ -153,7 +153,7 @@ def test_heat_is_the_map_times_the_probability_in_percent():
     assert found.lam[0, 0, 0] == 0
 
 
-def test_inside_lungs_cuts_lesions_at_the_lung_and_drops_those_outside():
+def test_inside_lungs_clips_lesions_to_the_lung_and_drops_those_outside():
     ct, lungs = chest()
     lungs[:, :, 16:] = False
     found = findings(ct, lungs)
@@ -164,7 +164,7 @@ def test_inside_lungs_cuts_lesions_at_the_lung_and_drops_those_outside():
     assert found.lam[0, 12, 16:].max() == 0
 
 
-def test_small_lesions_can_be_left_out_with_their_heat():
+def test_small_lesions_are_removed_from_the_lam():
     ct, lungs = chest()
     found = findings(ct, lungs)
     add(found, 0, [(0, 0), (0, 1)])  # 2.56 ml
@@ -182,13 +182,13 @@ def test_involved_share_counts_lung_voxels():
     assert found.involved_share() == pytest.approx(128 / (2 * 1024))
 
 
-def test_pictures_have_no_volume_no_hu_and_numbers_for_names():
+def test_uncalibrated_images_have_no_volume_no_hu_and_numbered_clusters():
     ct = ct_from_array(np.arange(2 * 32 * 32, dtype=np.uint8).reshape(2, 32, 32), np.diag([-1.0, -1, 1, 1]),
-                       "pictures", calibrated=False)  # fmt: skip
+                       "images", calibrated=False)  # fmt: skip
     found = findings(ct, np.ones((2, 32, 32), bool))
     add(found, 0, [(1, 1), (1, 2)])
     add(found, 1, [(1, 1), (1, 2)])
     (lesion,), names = found.link([0, 1])
     assert (lesion.volume_ml, lesion.mean_hu, lesion.type) == (None, None, None)
     assert names == {1: "Cluster 1", 2: "Cluster 2"}
-    assert lesion.label == f"L01 C1 {lesion.score:.2f}"
+    assert lesion.label == f"L01 C1 {lesion.activation:.2f}"

@@ -1,32 +1,32 @@
-"""One patient, stored in many ways: the bundled model finds the same lesions at the same places."""
+"""The bundled model finds the same lesions at the same positions, however the scan of a patient is stored."""
 
 import dataclasses
 
 import numpy as np
 import pytest
+from helpers_phantom import ORIENTATIONS, oriented_phantom
 from LesionAnalysisLib import AnalysisConfig, LesionAnalyzer, ModelBundle, make_phantom
-from LesionAnalysisLib.phantom import orientations
 
-SHAPE, SPACING = (24, 224, 224), (1.6, 1.6, 12.0)
-RESAMPLED = ("oblique", "anisotropic")  # other planes through the patient: not the same pictures
+SHAPE, SPACING = (12, 224, 224), (1.6, 1.6, 24.0)
+RESAMPLED = ("oblique", "anisotropic")  # other planes through the patient, so other images
 
 
 @pytest.fixture(scope="module")
 def analyzer():
-    # positive from a low probability on: this is about places, not about the diagnosis of a phantom
+    # a low threshold, since this test is about positions, not about classification
     config = dataclasses.replace(AnalysisConfig(), threshold=0.1, device="cpu", precision="float32")
     return LesionAnalyzer(ModelBundle.bundled(), config)
 
 
 @pytest.fixture(scope="module")
 def canonical(analyzer):
-    analysis = analyzer.analyze(make_phantom(SHAPE, SPACING, orientation="axial").ct)
+    analysis = analyzer.analyze(make_phantom(SHAPE, SPACING).ct)
     assert analysis.lesions
     return analysis
 
 
 def cell_mm(analysis):
-    """Sides of one heatmap cell in mm (x, y, slice): the crop is at most as wide as the lungs."""
+    """Size of a heatmap cell in mm (x, y, slice), for a crop as large as the lungs."""
     view = analysis.ct.axial()
     lungs = view.from_volume(analysis.lung_mask)
     rows, columns = np.flatnonzero(lungs.any((0, 2))), np.flatnonzero(lungs.any((0, 1)))
@@ -35,9 +35,9 @@ def cell_mm(analysis):
     return np.array([*(size / cells), view.spacing[2]])
 
 
-@pytest.mark.parametrize("name", [n for n in orientations() if n != "axial" and not n.startswith(RESAMPLED)])
-def test_storage_changes_nothing(analyzer, canonical, name):
-    analysis = analyzer.analyze(make_phantom(SHAPE, SPACING, orientation=name).ct)
+@pytest.mark.parametrize("name", [n for n in ORIENTATIONS if n != "axial" and not n.startswith(RESAMPLED)])
+def test_the_storage_order_changes_nothing(analyzer, canonical, name):
+    analysis = analyzer.analyze(oriented_phantom(SHAPE, SPACING, ORIENTATIONS[name]).ct)
     assert analysis.summary.lesion_count == canonical.summary.lesion_count
     for a, b in zip(canonical.lesions, analysis.lesions, strict=True):
         assert b.peak_ras_mm == pytest.approx(a.peak_ras_mm, abs=0.1)
@@ -46,9 +46,9 @@ def test_storage_changes_nothing(analyzer, canonical, name):
     assert canonical.summary.probability == pytest.approx(analysis.summary.probability, abs=1e-3)
 
 
-@pytest.mark.parametrize("name", [n for n in orientations() if n.startswith(RESAMPLED)])
-def test_other_planes_find_the_strong_lesions_within_a_cell(analyzer, canonical, name):
-    analysis = analyzer.analyze(make_phantom(SHAPE, SPACING, orientation=name).ct)
+@pytest.mark.parametrize("name", [n for n in ORIENTATIONS if n.startswith(RESAMPLED)])
+def test_lesions_of_high_activation_are_found_within_a_cell_in_other_planes(analyzer, canonical, name):
+    analysis = analyzer.analyze(oriented_phantom(SHAPE, SPACING, ORIENTATIONS[name]).ct)
     boxes = np.array([lesion.box_ras_mm for lesion in analysis.lesions])
     strong = [x for x in canonical.lesions if x.activation >= 0.5]
     assert strong

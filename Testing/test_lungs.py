@@ -1,4 +1,4 @@
-"""What lungs.py promises: lungs found in volumes and pictures, and slices cut with an exact way back."""
+"""Lung segmentation in volumes and images, and preprocessing of slices with exactly known positions."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -8,15 +8,15 @@ import pytest
 from LesionAnalysisLib.lungs import (
     LungSlice,
     Preprocessing,
-    anchor_gray_levels,
     kept_slices,
     lung_slices,
     prepare_image,
     segment_image,
     segment_lungs,
 )
-from LesionAnalysisLib.lungs.preprocessing import crop_box, gray_table, resample
-from LesionAnalysisLib.lungs.slicing import slab_mean, window
+from LesionAnalysisLib.lungs.gray_scale import gray_anchors, gray_table, window
+from LesionAnalysisLib.lungs.lung_region import crop_box, resample
+from LesionAnalysisLib.lungs.slicing import slab_mean
 from LesionAnalysisLib.volume import CtVolume, ct_from_array
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -34,15 +34,15 @@ def ellipse(shape, row, column, height, width):
 
 
 def chest(slices=12, consolidated=False):
-    """A chest (S, R, C) int16 in HU with table and windpipe, and its lungs; 300 x 360 mm, slices of 5 mm."""
+    """A chest (S, R, C) int16 in HU with table and trachea, and its lung mask; 300 x 360 mm, slices of 5 mm."""
     shape = (200, 240)
     rng = np.random.default_rng(0)
     hu = np.full((slices, *shape), -1000, dtype=np.float32)
-    hu[:, 178:181, 10:230] = 100  # table: two shells with foam between
+    hu[:, 178:181, 10:230] = 100  # table: two shells and foam
     hu[:, 181:190, 10:230] = -900
     hu[:, 190:193, 10:230] = 100
     hu[:, ellipse(shape, 100, 120, 75, 110)] = 40
-    for column in (70, 170):  # ribs, open towards the heart
+    for column in (70, 170):  # ribs, with a gap towards the heart
         ring = ellipse(shape, 100, column, 55, 40) & ~ellipse(shape, 100, column, 52, 37)
         hu[:, ring & (np.abs(np.arange(240) - 120) > 25)] = 500
     lungs = np.zeros(hu.shape, dtype=bool)
@@ -50,10 +50,10 @@ def chest(slices=12, consolidated=False):
     hu[lungs] = -850 + rng.normal(0, 30, np.count_nonzero(lungs))
     vessel = ellipse(shape, 100, 70, 3, 3) | ellipse(shape, 110, 170, 3, 3)
     hu[1:-1, vessel] = 50
-    if consolidated:  # at the back of the right lung, without an edge towards the chest wall
+    if consolidated:  # posterior in the right lung, without an edge towards the chest wall
         wedge = ellipse(shape, 146, 62, 14, 16) & ellipse(shape, 100, 70, 50, 35)
         hu[3:-3, wedge] = 30
-    hu[:, ellipse(shape, 80, 120, 7, 7)] = -1000  # windpipe
+    hu[:, ellipse(shape, 80, 120, 7, 7)] = -1000  # trachea
     return np.clip(hu + rng.normal(0, 15, hu.shape), -1024, None).astype(np.int16), lungs
 
 
@@ -62,20 +62,20 @@ def ct_of(hu, matrix=LPS):
 
 
 def image_ct(array, shapes=None):
-    return CtVolume(array, np.diag([-1.0, -1.0, 1.0, 1.0]), "pictures", "folder", False, (), shapes)
+    return CtVolume(array, np.diag([-1.0, -1.0, 1.0, 1.0]), "images", "folder", False, (), shapes)
 
 
 # Settings
 
 
-def test_preprocessing_survives_the_way_through_a_dict():
+def test_preprocessing_is_restored_from_its_dict():
     settings = Preprocessing(window_hu=[-1000, 400], margin=0.1, size=256)
     assert settings.window_hu == (-1000.0, 400.0)
     assert Preprocessing.from_dict(settings.to_dict()) == settings
     assert Preprocessing.from_dict({"size": 128}) == Preprocessing(size=128)
 
 
-def test_preprocessing_of_the_paper():
+def test_preprocessing_of_the_paper_has_its_settings():
     paper = Preprocessing.paper()
     assert paper.mask_lungs and not paper.anchor_gray_levels
     assert (paper.margin, paper.slab_mm, paper.min_mean, paper.size) == (0.0, 0.0, 0.08, 512)
@@ -83,17 +83,17 @@ def test_preprocessing_of_the_paper():
 
 
 @pytest.mark.parametrize("wrong", [{"window_hu": (0, 0)}, {"size": 8}, {"margin": -1}, {"slab_mm": -2}])
-def test_impossible_settings_are_refused(wrong):
+def test_impossible_settings_are_rejected(wrong):
     with pytest.raises(ValueError):
         Preprocessing(**wrong)
 
 
-def test_unknown_setting_is_named():
+def test_an_unknown_setting_is_named():
     with pytest.raises(ValueError, match="sharpen"):
         Preprocessing.from_dict({"sharpen": True})
 
 
-# Crop and gray levels, by hand
+# Crop and gray levels
 
 
 def test_crop_box_is_the_outer_edge_of_the_pixels():
@@ -107,16 +107,16 @@ def test_crop_box_is_the_outer_edge_of_the_pixels():
         crop_box(lungs & False)
 
 
-def test_rows_of_the_network_lie_where_the_crop_says():
+def test_rows_of_the_network_input_lie_at_the_positions_given_by_the_crop():
     gray_levels = np.repeat(np.arange(40, dtype=np.uint8)[:, None] * 6, 50, axis=1)  # 6 gray levels a row
     crop = (9.5, 4.5, 29.5, 44.5)
     image = resample(gray_levels, crop, 512)
     rows = crop[0] + (np.arange(512) + 0.5) * (crop[2] - crop[0]) / 512
-    inner = slice(26, -26)  # half a source pixel from the border the edge is repeated
+    inner = slice(26, -26)  # within half a source pixel of the border, the edge is repeated
     assert np.abs(image[inner, 256] - 6 * rows[inner]).max() <= 0.51
 
 
-def test_a_dot_comes_back_to_its_place_after_masking_and_resampling():
+def test_a_dot_keeps_its_position_after_masking_and_resampling():
     hu, lungs = chest()
     np.minimum(hu, 100, out=hu)[5, 97:100, 160:163] = 3000
     settings = Preprocessing(anchor_gray_levels=False, slab_mm=0, margin=0.05)
@@ -127,7 +127,7 @@ def test_a_dot_comes_back_to_its_place_after_masking_and_resampling():
     assert c0 + (column + 0.5) * (c1 - c0) / 512 == pytest.approx(161, abs=0.2)
 
 
-def test_shrinking_skips_nothing():
+def test_downsampling_averages_all_pixels():
     stripes = np.zeros((400, 400), dtype=np.uint8)
     stripes[:, ::4] = 200  # mean 50
     assert resample(stripes, (-0.5, -0.5, 399.5, 399.5), 100)[:, 5:-5] == pytest.approx(50, abs=3)
@@ -142,15 +142,15 @@ def test_anchors_are_the_medians_of_lung_and_tissue():
     values[:10] = 40
     values[0] = 0  # air outside of the body
     lungs = values == 40
-    assert anchor_gray_levels(values, lungs) == (40, 200)
-    assert anchor_gray_levels(values) == (40, 200)  # pure black is padding
+    assert gray_anchors(values, lungs) == (40, 200)
+    assert gray_anchors(values) == (40, 200)  # pure black is padding
     table = gray_table((40, 200))
     assert (table[40], table[200], table[120], table[0], table[255]) == (60, 190, 125, 28, 235)
-    assert anchor_gray_levels(np.full((5, 5), 9, dtype=np.uint8)) is None
+    assert gray_anchors(np.full((5, 5), 9, dtype=np.uint8)) is None
     assert (gray_table(None) == np.arange(256)).all()
 
 
-def test_slab_counts_slices_as_far_as_it_covers_them():
+def test_slab_mean_weights_slices_by_the_part_that_is_covered():
     hu = np.arange(10, dtype=np.int16)[:, None, None] ** 2 * np.ones((1, 2, 2), dtype=np.int16)
     assert slab_mean(hu, 4, 2.0, 6.0)[0, 0] == pytest.approx((9 + 16 + 25) / 3)
     assert slab_mean(hu, 4, 4.0, 6.0)[0, 0] == pytest.approx((0.25 * 9 + 16 + 0.25 * 25) / 1.5)
@@ -178,7 +178,7 @@ def test_slices_with_little_lung_or_a_dark_crop_are_dropped():
         kept_slices(ct, mask[:3], Preprocessing())
 
 
-def test_slices_are_made_only_as_they_are_asked_for():
+def test_slices_are_computed_lazily_and_by_index():
     hu, lungs = chest()
     slices = lung_slices(ct_of(hu), lungs, Preprocessing())
     first = next(slices)
@@ -199,7 +199,7 @@ def test_gray_anchors_of_a_volume_do_not_depend_on_the_chosen_slices():
 
 
 def lungs_at(piece, lungs):
-    """The mask `lungs` (R, C) on the network's picture."""
+    """The mask ``lungs`` (R, C) on the grid of the network input."""
     r0, c0, r1, c1 = piece.crop
     steps = (np.arange(512) + 0.5) / 512
     rows, columns = (np.rint(low + steps * (high - low)).astype(int) for low, high in ((r0, r1), (c0, c1)))
@@ -207,14 +207,14 @@ def lungs_at(piece, lungs):
 
 
 @pytest.mark.parametrize("settings", [Preprocessing.paper(), Preprocessing()])
-def test_volumes_are_black_outside_of_the_lungs(settings):
+def test_volumes_are_black_outside_the_lungs(settings):
     hu, lungs = chest()
     piece, = lung_slices(ct_of(hu), lungs, settings, indices=[5])
     outside = ~lungs_at(piece, lungs[5])
-    assert np.mean(piece.image[outside] == 0) > 0.9  # but for the blur of the border
+    assert np.mean(piece.image[outside] == 0) > 0.9  # except for the blur of the border
 
 
-def test_without_the_mask_soft_tissue_has_its_anchor():
+def test_without_the_mask_soft_tissue_has_its_anchor_gray_level():
     hu, lungs = chest()
     piece, = lung_slices(ct_of(hu), lungs, Preprocessing(mask_lungs=False), indices=[5])
     assert np.median(piece.image[~lungs_at(piece, lungs[5])]) == pytest.approx(190, abs=4)
@@ -223,17 +223,17 @@ def test_without_the_mask_soft_tissue_has_its_anchor():
 # Volumes
 
 
-def test_lungs_of_a_chest_are_found_without_windpipe_and_table():
+def test_lungs_are_segmented_without_trachea_and_table():
     hu, lungs = chest()
     mask = segment_lungs(ct_of(hu))
     assert mask.shape == hu.shape and mask.dtype == bool
     assert dice(mask, lungs) > 0.97
     assert not mask[:, 174:].any()  # table
-    assert not mask[:, 73:88, 113:128].any()  # windpipe
+    assert not mask[:, 73:88, 113:128].any()  # trachea
     assert mask[5, 100, 70] and mask[5, 110, 170]  # vessels belong to the lungs
 
 
-def test_consolidation_at_the_pleura_stays_in_the_lung():
+def test_consolidation_at_the_pleura_is_part_of_the_lung():
     hu, lungs = chest(consolidated=True)
     mask = segment_lungs(ct_of(hu))
     solid = lungs & (hu > -300)
@@ -243,21 +243,21 @@ def test_consolidation_at_the_pleura_stays_in_the_lung():
 
 
 @pytest.mark.parametrize("flips", [(2,), (1,), (1, 2), (0,)])
-def test_result_does_not_depend_on_the_stored_direction(flips):
+def test_the_lungs_do_not_depend_on_the_stored_direction(flips):
     hu, _ = chest(consolidated=True)
     matrix = LPS.copy()
     for axis in flips:
         matrix[2 - axis, 2 - axis] *= -1
-    straight = segment_lungs(ct_of(hu))
+    reference = segment_lungs(ct_of(hu))
     stored = ct_of(np.ascontiguousarray(np.flip(hu, flips)), matrix)
     back = np.flip(stored.axial().to_volume(segment_lungs(stored)), flips)
-    assert np.array_equal(back, straight)
+    assert np.array_equal(back, reference)
 
 
 def test_sagittal_storage_gives_the_same_lungs():
     hu, lungs = chest()
     matrix = np.zeros((4, 4))
-    matrix[2, 0], matrix[1, 1], matrix[0, 2], matrix[3, 3] = 5.0, -1.5, -1.5, 1.0  # I up, J back, K left
+    matrix[2, 0], matrix[1, 1], matrix[0, 2], matrix[3, 3] = 5.0, -1.5, -1.5, 1.0  # I superior, J posterior, K left
     stored = ct_of(np.ascontiguousarray(hu.transpose(2, 1, 0)), matrix)
     assert dice(segment_lungs(stored), lungs) > 0.97
 
@@ -266,14 +266,14 @@ PARTS = np.s_[3:4], np.s_[2:4], np.s_[5:], np.s_[:, 45:155, 30:210], np.s_[:, 60
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_any_part_of_the_chest_will_do(part):
+def test_any_part_of_the_chest_is_segmented(part):
     hu, lungs = chest()
     ct = ct_of(np.ascontiguousarray(hu[part]))
     assert dice(segment_lungs(ct), lungs[part]) > 0.95
 
 
 @pytest.mark.parametrize("thickness", [0.5, 1.0, 10.0])
-def test_any_slice_thickness_will_do(thickness):
+def test_any_slice_thickness_is_segmented(thickness):
     hu, lungs = chest(slices=round(60 / thickness))
     ct = ct_of(hu, np.diag([-1.5, -1.5, thickness, 1.0]))
     assert dice(segment_lungs(ct), lungs) > 0.96
@@ -293,12 +293,12 @@ def without_lungs():
 
 
 @pytest.mark.parametrize("name", ["abdomen", "bowel", "head", "block", "tissue", "air"])
-def test_what_has_no_lungs_is_refused_with_a_sentence(name):
-    with pytest.raises(ValueError, match="No lungs were found in nothing: give"):
+def test_volumes_without_lungs_are_rejected(name):
+    with pytest.raises(ValueError, match="No lungs were found in nothing: provide"):
         segment_lungs(CtVolume(without_lungs()[name], np.diag([-3.0, -3.0, 5.0, 1.0]), "nothing", "", True))
 
 
-# Pictures
+# Images
 
 
 def chest_image(slice_=5):
@@ -306,67 +306,67 @@ def chest_image(slice_=5):
     return window(hu[slice_], (-1200, 600)), lungs[slice_]
 
 
-def test_lungs_of_a_whole_picture_are_found_without_the_air_around():
-    picture, lungs = chest_image()
-    mask = segment_image(picture)
+def test_lungs_of_a_whole_image_are_segmented_without_outside_air():
+    image, lungs = chest_image()
+    mask = segment_image(image)
     assert dice(mask, lungs) > 0.95
-    prepared = prepare_image(picture, Preprocessing(margin=0.0))
+    prepared = prepare_image(image, Preprocessing(margin=0.0))
     assert prepared.found
     assert prepared.crop == pytest.approx(crop_box(lungs), abs=1.5)
 
 
-def test_a_picture_cropped_to_the_lungs_keeps_them():
-    picture, lungs = chest_image()
+def test_lungs_of_an_image_cropped_to_them_are_segmented():
+    image, lungs = chest_image()
     part = np.s_[55:148, 40:200]  # cuts both lungs at three sides
-    mask = segment_image(np.ascontiguousarray(picture[part]))
+    mask = segment_image(np.ascontiguousarray(image[part]))
     assert dice(mask, lungs[part]) > 0.95
-    prepared = prepare_image(np.ascontiguousarray(picture[part]), Preprocessing())
+    prepared = prepare_image(np.ascontiguousarray(image[part]), Preprocessing())
     assert prepared.found and prepared.crop == (-0.5, -0.5, 92.5, 159.5)
 
 
-def test_a_white_frame_and_a_letter_do_not_matter():
-    picture, lungs = chest_image()
-    framed = np.pad(picture, 12, constant_values=255)
+def test_a_white_frame_with_a_letter_does_not_matter():
+    image, lungs = chest_image()
+    framed = np.pad(image, 12, constant_values=255)
     framed[2:10, 4:10] = 0
     assert dice(segment_image(framed)[12:-12, 12:-12], lungs) > 0.95
 
 
-def test_lungs_that_nearly_touch_before_and_behind_do_not_enclose_the_mediastinum():
-    picture = np.where(ellipse((256, 256), 128, 128, 90, 115), 200, 5).astype(np.uint8)
+def test_lungs_that_nearly_touch_anteriorly_and_posteriorly_do_not_enclose_the_mediastinum():
+    image = np.where(ellipse((256, 256), 128, 128, 90, 115), 200, 5).astype(np.uint8)
     both = ellipse((256, 256), 128, 128, 60, 85)
     between = ellipse((256, 256), 128, 128, 48, 22)
-    between[:, 126:131] |= both[:, 126:131]  # five pixels part the lungs where they come together
-    picture[both & ~between] = 40
-    mask = segment_image(picture)
+    between[:, 126:131] |= both[:, 126:131]  # the lungs are separated by five pixels
+    image[both & ~between] = 40
+    mask = segment_image(image)
     assert mask[between].mean() < 0.3
     assert mask[both & ~between].mean() > 0.97
     vessel = ellipse((256, 256), 128, 70, 12, 12)
-    picture[vessel] = 200
-    assert segment_image(picture)[vessel].all()
+    image[vessel] = 200
+    assert segment_image(image)[vessel].all()
 
 
-def test_a_picture_without_lungs_is_shown_whole_and_flagged():
-    picture = np.full((100, 120), 20, dtype=np.uint8)
-    picture[ellipse(picture.shape, 50, 60, 40, 50)] = 180
-    prepared = prepare_image(picture, Preprocessing())
+def test_an_image_without_lungs_is_taken_whole_and_flagged():
+    image = np.full((100, 120), 20, dtype=np.uint8)
+    image[ellipse(image.shape, 50, 60, 40, 50)] = 180
+    prepared = prepare_image(image, Preprocessing())
     assert not prepared.found and prepared.image.shape == (512, 512)
     assert prepare_image(np.full((100, 120), 7, dtype=np.uint8), Preprocessing()) is None
     with pytest.raises(ValueError, match="8 bits"):
         prepare_image(np.zeros((100, 100, 3)), Preprocessing())
 
 
-def test_pictures_of_any_window_come_to_the_same_grays():
+def test_images_with_any_window_get_the_same_gray_levels():
     hu, lungs = chest()
     images = [prepare_image(window(hu[5], w), Preprocessing()).image for w in ((-1200, 600), (-1000, 2000))]
     assert np.abs(images[0].astype(int) - images[1]).mean() < 6
 
 
-def test_pictures_on_a_common_canvas_are_cut_to_themselves():
-    picture, _ = chest_image()
-    small = np.ascontiguousarray(picture[40:160, 20:220])
-    canvas = np.zeros((3, *picture.shape), dtype=np.uint8)
-    canvas[0], canvas[1, :120, :200] = picture, small
-    ct = image_ct(canvas, (picture.shape, small.shape, (50, 50)))
+def test_images_are_cropped_from_their_common_canvas():
+    image, _ = chest_image()
+    small = np.ascontiguousarray(image[40:160, 20:220])
+    canvas = np.zeros((3, *image.shape), dtype=np.uint8)
+    canvas[0], canvas[1, :120, :200] = image, small
+    ct = image_ct(canvas, (image.shape, small.shape, (50, 50)))
     mask = segment_lungs(ct)
     assert np.array_equal(mask[1, :120, :200], segment_image(small)) and not mask[2].any()
     pieces = list(lung_slices(ct, mask, Preprocessing()))
@@ -375,14 +375,14 @@ def test_pictures_on_a_common_canvas_are_cut_to_themselves():
     assert np.array_equal(pieces[1].image, alone.image) and pieces[1].crop == alone.crop
 
 
-def test_pictures_without_any_lungs_are_refused():
+def test_images_without_any_lungs_are_rejected():
     with pytest.raises(ValueError, match="No lungs"):
         segment_lungs(image_ct(np.full((2, 64, 64), 90, dtype=np.uint8)))
 
 
-def test_pictures_are_not_dropped_for_being_dark():
-    picture, _ = chest_image()
-    dark = image_ct((picture // 4)[None])
+def test_dark_images_are_not_dropped():
+    image, _ = chest_image()
+    dark = image_ct((image // 4)[None])
     settings = replace(Preprocessing.paper(), min_mean=0.5)
     assert len(list(lung_slices(dark, segment_lungs(dark), settings))) == 1
 
@@ -390,7 +390,7 @@ def test_pictures_are_not_dropped_for_being_dark():
 # Real data
 
 
-@pytest.mark.skipif(not (DATA / "lung-masks").exists(), reason="the real data is not here")
+@pytest.mark.skipif(not (DATA / "lung-masks").exists(), reason="needs ../shared/data")
 def test_dice_on_real_lungs():
     import SimpleITK as sitk
     from LesionAnalysisLib.volume import read_ct
@@ -401,17 +401,17 @@ def test_dice_on_real_lungs():
     assert dice(segment_lungs(ct), ct.axial().from_volume(truth)) > 0.97
 
 
-@pytest.mark.skipif(not (DATA / "volumes").exists(), reason="the real data is not here")
-def test_infected_slices_of_a_real_volume_are_kept():
+@pytest.mark.skipif(not (DATA / "volumes").exists(), reason="needs ../shared/data")
+def test_slices_with_lesions_of_a_real_volume_are_kept():
     import csv
 
     from LesionAnalysisLib.volume import read_ct
 
     name = "covid-ct-md_covid_P001.nii.gz"
     with open(DATA / "volumes" / "slice_labels.csv", newline="") as file:
-        infected = {int(row["slice_index"]) for row in csv.DictReader(file)
+        with_lesions = {int(row["slice_index"]) for row in csv.DictReader(file)
                     if row["volume"] == name and row["infected"] == "1"}
     ct = read_ct(str(DATA / "volumes" / name))
     mask = segment_lungs(ct)
-    assert infected <= set(kept_slices(ct, mask, Preprocessing()).tolist())
-    assert 5.8 < np.count_nonzero(mask) * ct.voxel_ml / 1000 < 6.5  # litres: no table, no heart
+    assert with_lesions <= set(kept_slices(ct, mask, Preprocessing()).tolist())
+    assert 5.8 < np.count_nonzero(mask) * ct.voxel_ml / 1000 < 6.5  # liters: no table, no heart

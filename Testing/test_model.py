@@ -1,4 +1,4 @@
-"""Model folders: what is saved comes back, small, and nothing damaged or foreign gets in."""
+"""Model folders: what is saved can be loaded, compactly, and nothing damaged or malicious is accepted."""
 
 import hashlib
 import json
@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 import torch
 from LesionAnalysisLib.lesions.clusters import LesionClusters
-from LesionAnalysisLib.model import bundle as model_module
+from LesionAnalysisLib.model import arrays as model_arrays
+from LesionAnalysisLib.model import bundle as model_bundle
 from LesionAnalysisLib.model import folder as model_folder
-from LesionAnalysisLib.model.bundle import ModelBundle
+from LesionAnalysisLib.model.bundle import ModelBundle, ModelClusters, ModelDescription
 from LesionAnalysisLib.model.folder import bundled_folders, describe_model
 from LesionAnalysisLib.model.quantization import dequantize, quantize, quantize_weight
 from LesionAnalysisLib.network.backbones import BACKBONES
@@ -26,7 +27,7 @@ PREPROCESSING = {"window_hu": [-1200.0, 600.0], "size": 512}
 
 
 class TinyBackbone(nn.Module):
-    """Three convolutions in place of fifty: what is tested here is the folder, not the network."""
+    """Three convolutions instead of fifty: the folder is tested, not the network."""
 
     channels = (32, 64, 128)
 
@@ -49,8 +50,8 @@ def tiny_backbone():
         yield
 
 
-def lively_network(backbone="tiny", classes=2, **settings):
-    """A network whose batch norms have seen data and whose last layers tell blobs from no blobs."""
+def trained_network(backbone="tiny", classes=2, **settings):
+    """A network with running batch norms and trained last layers, which detects blobs."""
     torch.manual_seed(0)
     network = FeCNN(backbone, classes=classes, **settings)
     images, truth = slices(32, seed=5)
@@ -71,7 +72,7 @@ def lively_network(backbone="tiny", classes=2, **settings):
 
 
 def slices(count=8, seed=1, size=64):
-    """Smooth random pictures (count, 1, size, size), every other one with a bright blob, and which."""
+    """Smooth random images (count, 1, size, size), every other one with a bright blob, and their labels."""
     random = torch.Generator().manual_seed(seed)
     coarse = 0.6 * torch.rand(count, 1, 9, 9, generator=random)
     truth = torch.arange(count) % 2
@@ -79,30 +80,34 @@ def slices(count=8, seed=1, size=64):
     return torch.nn.functional.interpolate(coarse, size=(size, size), mode="bicubic").clamp(0, 1), truth
 
 
-def clusters_for(network, count=2):
-    width = network.backbone_maps.channels[-1]
+def clusters_of(width, count):
     centers = np.repeat(np.arange(count, dtype=float)[:, None], width, 1)
     return LesionClusters(count, n_init=1).fit(np.vstack([centers, centers[:1]]))
 
 
+def clusters_for(network, features=2, density=3):
+    return ModelClusters(clusters_of(network.backbone_maps.channels[-1], features), clusters_of(5, density))
+
+
 def statistics_for(network):
-    width = network.backbone_maps.channels[-1]
-    return {"mean": [0.1] * width, "deviation": [1.0] * width, "limit": 3.0}
+    width = network.backbone_maps.channels[0]
+    return {"level": "c3", "mean": [0.1] * width, "deviation": [1.0] * width, "components": [], "limit": 3.0}
 
 
-def save(folder, network, **changes):
-    parts = {
+def save(folder, network, clusters=None, attachments=None, overwrite=False, **changes):
+    description = {
         "title": "A test model", "license": "CC0", "classes": ("NonCOVID", "COVID"),
-        "preprocessing": PREPROCESSING, "temperature": 1.5,
-        "clusters": clusters_for(network), "card": "# Card\n\nMeasured: nothing; ümlaut.\n",
-        "study": {"offset": 0.25}, "input_statistics": statistics_for(network), "training": {"slices": 12},
+        "preprocessing": PREPROCESSING, "temperature": 1.5, "study": {"offset": 0.25},
+        "input_statistics": statistics_for(network), "training": {"slices": 12},
     }  # fmt: skip
-    return ModelBundle.save(folder, network, **{**parts, **changes})
+    return ModelBundle.save(folder, network, ModelDescription(**{**description, **changes}),
+                            clusters or clusters_for(network), "# Card\n\nMeasured: nothing; ümlaut.\n",
+                            attachments=attachments, overwrite=overwrite)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def network():
-    return lively_network()
+    return trained_network()
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +121,7 @@ def copy(saved, tmp_path):
 
 
 def replace_file(folder, name, content):
-    """Change a file and its checksum, as someone who hands on a malicious model would."""
+    """Change a file and its checksum, as the author of a malicious model would."""
     (folder / name).write_bytes(content)
     sums = json.loads((folder / "checksums.json").read_text())
     sums[name] = hashlib.sha256(content).hexdigest()
@@ -128,7 +133,7 @@ def change_config(folder, **changes):
     replace_file(folder, "config.json", json.dumps(config).encode())
 
 
-# What is saved comes back
+# What is saved can be loaded
 
 
 def test_bundle_keeps_what_it_was_given(saved, network):
@@ -138,44 +143,39 @@ def test_bundle_keeps_what_it_was_given(saved, network):
     assert (bundle.preprocessing, bundle.study) == (PREPROCESSING, {"offset": 0.25})
     assert bundle.threshold == 0.5
     assert (bundle.input_statistics, bundle.training) == (statistics_for(network), {"slices": 12})
-    assert bundle.cluster_names == {1: "cluster 1", 2: "cluster 2"}
     assert bundle.card == "# Card\n\nMeasured: nothing; ümlaut.\n"
     assert sorted(p.name for p in saved.folder.iterdir()) == sorted(FILES)
 
 
-def test_the_threshold_that_training_chose_comes_back(tmp_path, network):
+def test_the_threshold_of_the_training_is_kept(tmp_path, network):
     bundle = save(tmp_path / "m", network, threshold=0.37)
     assert bundle.threshold == describe_model(tmp_path / "m")["threshold"] == 0.37
 
 
-def test_models_from_before_the_threshold_mean_one_half(copy):
-    config = json.loads((copy / "config.json").read_text())
-    assert config.pop("threshold") == 0.5
-    replace_file(copy, "config.json", json.dumps(config).encode())
-    assert ModelBundle.load(copy).threshold == 0.5
-
-
-def test_a_threshold_that_decides_nothing_is_not_saved(tmp_path, network):
+def test_a_threshold_of_0_or_1_is_not_saved(tmp_path, network):
     for threshold in (0.0, 1.0, float("nan")):
         with pytest.raises(ValueError):
             save(tmp_path / "m", network, threshold=threshold)
     assert not list(tmp_path.iterdir())
 
 
-def test_clusters_come_back_exactly(saved, network):
+def test_clusters_by_features_and_by_density_are_kept_exactly(saved, network):
     given = clusters_for(network)
-    assert np.array_equal(saved.clusters.centers_, given.centers_)
-    features = np.random.default_rng(0).normal(size=(5, 128))
-    assert np.array_equal(saved.clusters.scores(features), given.scores(features))
+    for name, width in (("features", 128), ("density", 5)):
+        before, after = getattr(given, name), getattr(saved.clusters, name)
+        assert np.array_equal(after.cluster_centers_, before.cluster_centers_)
+        features = np.random.default_rng(0).normal(size=(5, width))
+        assert np.array_equal(after.predict_proba(features), before.predict_proba(features))
+    assert (saved.clusters.features.n_clusters, saved.clusters.density.n_clusters) == (2, 3)
 
 
 def test_probabilities_change_by_less_than_a_hundredth(tmp_path):
-    network = lively_network("resnet18")
+    network = trained_network("resnet18")
     images, _ = slices(32, seed=2)
     rounded = save(tmp_path / "m", network).network()
     with torch.no_grad():
         before, after = (n(images).softmax(1) for n in (network, rounded))
-    assert before[:, 1].std() > 0.1  # the network looks at its input
+    assert before[:, 1].std() > 0.1  # the network depends on its input
     assert (before - after).abs().max() < 0.01
 
 
@@ -189,7 +189,7 @@ def test_network_is_ready_for_inference_and_a_new_one_each_time(saved):
     assert saved.network().head.fusion.classify.weight.abs().sum() > 0
 
 
-def test_small_weights_and_omega_come_back_exactly(tmp_path, network):
+def test_small_weights_and_omega_are_kept_exactly(tmp_path, network):
     saved = save(tmp_path / "m", network)
     given, back = network.state_dict(), saved.network().state_dict()
     assert given.keys() == back.keys()
@@ -198,8 +198,8 @@ def test_small_weights_and_omega_come_back_exactly(tmp_path, network):
             assert torch.equal(value, back[name]), name
 
 
-def test_training_state_of_the_network_is_left_alone(tmp_path):
-    network = lively_network().half()
+def test_saving_does_not_change_the_network(tmp_path):
+    network = trained_network().half()
     save(tmp_path / "m", network)
     assert {p.dtype for p in network.parameters()} == {torch.float16}
 
@@ -208,10 +208,10 @@ def test_training_state_of_the_network_is_left_alone(tmp_path):
     {"classes": 3}, {"fusion": False}, {"fpn": False, "fusion": False},
     {"fpn": False, "fusion": False, "linear_top": True}, {"lesion_head": True},
 ])  # fmt: skip
-def test_every_kind_of_network_comes_back(tmp_path, settings):
-    network = lively_network(**settings)
+def test_every_type_of_network_can_be_saved(tmp_path, settings):
+    network = trained_network(**settings)
     classes = ("Normal", "CAP", "COVID")[-settings.get("classes", 2) :]
-    parts = {"classes": classes, "positive": len(classes) - 1, "clusters": clusters_for(network, 3)}
+    parts = {"classes": classes, "positive": len(classes) - 1, "clusters": clusters_for(network, 3, 2)}
     bundle = save(tmp_path / "m", network, **parts)
     assert bundle.network().settings == network.settings
     assert bundle.classes == classes
@@ -233,7 +233,7 @@ def test_saving_twice_gives_the_same_bytes(saved, network, tmp_path):
 # 8-bit weights
 
 
-def test_weights_are_rounded_as_worked_out_by_hand():
+def test_weights_are_rounded_as_computed_by_hand():
     row = np.zeros(64, np.float32)
     row[:4] = [1.27, -0.635, 0.02, 0.0049]  # scale 0.01: 127, -63.5, 2, 0.49
     integers, scales = quantize_weight(np.stack([row, 2 * row, 0 * row]))
@@ -254,7 +254,7 @@ def test_rounding_errors_cancel_within_kernels_and_channels():
     assert abs(error.sum((2, 3))).mean() < 0.7 * abs(plain.sum((2, 3))).mean()
 
 
-def test_scale_gives_up_an_outlier_where_that_lowers_the_error():
+def test_the_scale_clips_an_outlier_where_that_lowers_the_error():
     row = np.random.default_rng(0).uniform(-1, 1, 20000).astype(np.float32)
     row[0] = 1.3
     _, scales = quantize_weight(row[None])
@@ -277,7 +277,7 @@ def test_only_large_weights_become_integers():
 
 
 def test_weights_that_are_not_finite_are_refused(tmp_path):
-    network = lively_network()
+    network = trained_network()
     with torch.no_grad():
         network.head.fusion.classify.bias[0] = float("nan")
     with pytest.raises(ValueError, match=r"head\.fusion\.classify\.bias .* finite"):
@@ -285,17 +285,17 @@ def test_weights_that_are_not_finite_are_refused(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-# Nothing damaged gets in
+# Nothing damaged is accepted
 
 
 @pytest.mark.parametrize("name", FILES)
-@pytest.mark.parametrize("harm", ["changed", "cut short", "emptied"])
-def test_damaged_file_is_refused(copy, name, harm):
+@pytest.mark.parametrize("damage", ["changed", "truncated", "emptied"])
+def test_damaged_file_is_refused(copy, name, damage):
     content = (copy / name).read_bytes()
     middle = len(content) // 2
     changed = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
-    (copy / name).write_bytes({"changed": changed, "cut short": content[:middle], "emptied": b""}[harm])
-    with pytest.raises((ValueError, OSError), match="install LesionAnalysis again or choose another"):
+    (copy / name).write_bytes({"changed": changed, "truncated": content[:middle], "emptied": b""}[damage])
+    with pytest.raises((ValueError, OSError), match="reinstall LesionAnalysis or choose another"):
         ModelBundle.load(copy)
 
 
@@ -313,29 +313,29 @@ def test_missing_folder_is_named(tmp_path):
 
 class Harmful:
     def __reduce__(self):
-        return exec, ("raise SystemExit('this code was run')",)
+        return exec, ("raise SystemExit('this code was executed')",)
 
 
 @pytest.mark.parametrize("name", ["weights.npz", "clusters.npz"])
-def test_pickled_objects_are_refused_and_not_run(copy, tmp_path, name):
+def test_pickled_objects_are_refused_and_not_executed(copy, tmp_path, name):
     array = np.empty(1, object)
     array[0] = Harmful()
     np.savez(tmp_path / "harmful.npz", centers=array)
     replace_file(copy, name, (tmp_path / "harmful.npz").read_bytes())
-    with pytest.raises(ValueError, match=f"{name} does not hold"):
+    with pytest.raises(ValueError, match=f"the content of {name} is invalid"):
         ModelBundle.load(copy)
 
 
-def test_pickle_in_place_of_the_weights_is_refused_and_not_run(copy):
+def test_pickle_in_place_of_the_weights_is_refused_and_not_executed(copy):
     import pickle
 
     replace_file(copy, "weights.npz", pickle.dumps(Harmful()))
-    with pytest.raises(ValueError, match="does not hold"):
+    with pytest.raises(ValueError, match="is invalid"):
         ModelBundle.load(copy)
 
 
 @pytest.mark.parametrize("name", ["../outside", "/etc/hostname", "a/b", "a\\b", "..", ".hidden", ""])
-def test_files_outside_of_the_folder_are_not_touched(copy, name, monkeypatch):
+def test_files_outside_the_folder_are_not_read(copy, name, monkeypatch):
     sums = json.loads((copy / "checksums.json").read_text())
     (copy / "checksums.json").write_text(json.dumps({name: "0" * 64, **sums}))
     read = []
@@ -370,7 +370,7 @@ def test_newer_format_is_refused(copy):
     [
         ({"classes": ["COVID"]}, "classes do not fit"),
         ({"positive": 2}, "classes do not fit"),
-        ({"temperature": 0}, "temperature is not positive"),
+        ({"temperature": 0}, "temperature does not lie between 0 and inf"),
         ({"temperature": "hot"}, "should be a number"),
         ({"threshold": 0}, "threshold does not lie between 0 and 1"),
         ({"threshold": 1.0}, "threshold does not lie between 0 and 1"),
@@ -380,27 +380,44 @@ def test_newer_format_is_refused(copy):
         ({"title": 3}, "should be a text"),
     ],
 )
-def test_configuration_that_makes_no_sense_is_refused(copy, changes, words):
+def test_an_invalid_configuration_is_refused(copy, changes, words):
     change_config(copy, **changes)
     with pytest.raises(ValueError, match=f"{words}.*install"):
         ModelBundle.load(copy)
 
 
-def test_missing_setting_is_named(copy):
+@pytest.mark.parametrize("name", ["temperature", "threshold", "fecnn", "input_statistics"])
+def test_missing_setting_is_named(copy, name):
     config = json.loads((copy / "config.json").read_text())
-    del config["temperature"]
+    del config[name]
     replace_file(copy, "config.json", json.dumps(config).encode())
-    with pytest.raises(ValueError, match=r"config\.json lacks 'temperature'"):
+    with pytest.raises(ValueError, match=rf"config\.json lacks '{name}'"):
         ModelBundle.load(copy)
 
 
 @pytest.mark.parametrize(
-    "fecnn", [{"backbone": "resnet50", "classes": 2}, {"backbone": "?", "classes": 2}, {"classes": 2, "x": 1}]
+    "fecnn", [{"backbone": "resnet50"}, {"backbone": "?"}, {"x": 1}]
 )
 def test_weights_of_another_network_are_refused(copy, fecnn):
-    change_config(copy, fecnn=fecnn)
-    with pytest.raises(ValueError, match="weights and its configuration do not fit.*install"):
+    change_config(copy, fecnn={"classes": 2, "dropout": 0.5, **fecnn})
+    with pytest.raises(ValueError, match="weights, clusters and configuration do not fit together.*install"):
         ModelBundle.load(copy).network()
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")])
+def test_a_lack_of_memory_does_not_pass_for_a_damaged_model(saved, monkeypatch, error):
+    def exhausted(*_):
+        raise error
+
+    monkeypatch.setattr(model_bundle, "restore_network", exhausted)
+    with pytest.raises(MemoryError, match="not enough memory to load the model"):
+        saved.network()
+
+
+def test_errors_of_the_program_do_not_pass_for_a_damaged_model(saved, monkeypatch):
+    monkeypatch.setattr(model_bundle, "restore_network", lambda *_: None)
+    with pytest.raises(AttributeError):
+        saved.network()
 
 
 def test_missing_tensor_is_refused(copy, tmp_path):
@@ -413,29 +430,25 @@ def test_missing_tensor_is_refused(copy, tmp_path):
 
 
 def test_unpacked_size_has_a_limit(copy, monkeypatch):
-    monkeypatch.setattr(model_module, "_MAX_BYTES", 1000)
-    with pytest.raises(ValueError, match="does not hold"):
+    monkeypatch.setattr(model_arrays, "_MAX_BYTES", 1000)
+    with pytest.raises(ValueError, match="is invalid"):
         ModelBundle.load(copy)
 
 
 # Saving
 
 
-def test_clusters_by_density_come_back_and_fit_the_others(tmp_path, network, saved):
-    by_density = LesionClusters(2).fit(np.arange(20.0).reshape(4, 5))
-    again = save(tmp_path / "m", network, density_clusters=by_density)
-    assert np.array_equal(again.density_clusters.centers_, by_density.centers_)
-    assert np.array_equal(again.clusters.centers_, saved.clusters.centers_)
-    assert saved.density_clusters is None  # as of earlier models
-    for wrong in (LesionClusters(1).fit(np.ones((2, 5))), LesionClusters(2).fit(np.arange(8.0).reshape(2, 4))):
-        with pytest.raises(ValueError, match=r"clusters by density should be 2, of 5 numbers each"):
-            save(tmp_path / "n", network, density_clusters=wrong)
-
-
-def test_clusters_of_another_network_are_refused(tmp_path, network):
-    other = LesionClusters(2).fit(np.random.default_rng(0).normal(size=(9, 3)))
-    with pytest.raises(ValueError, match="belong to another network"):
+@pytest.mark.parametrize(("features", "density"), [(3, 5), (128, 4)])
+def test_clusters_of_another_network_or_of_other_percentiles_are_refused(tmp_path, network, features, density):
+    other = ModelClusters(clusters_of(features, 2), clusters_of(density, 2))
+    with pytest.raises(ValueError, match=f"{features} features and {density} percentiles, not of 128 and 5"):
         save(tmp_path / "m", network, clusters=other)
+
+
+def test_input_statistics_of_another_network_are_refused(tmp_path, network):
+    statistics = {**statistics_for(network), "mean": [0.0], "deviation": [1.0]}
+    with pytest.raises(ValueError, match="input statistics are of 1 channels, not of 32"):
+        save(tmp_path / "m", network, input_statistics=statistics)
 
 
 def test_existing_folder_is_not_overwritten_unasked(tmp_path, network):
@@ -446,15 +459,15 @@ def test_existing_folder_is_not_overwritten_unasked(tmp_path, network):
     assert [p.name for p in tmp_path.iterdir()] == ["m"]
 
 
-def test_overwriting_spares_a_folder_that_is_no_model(tmp_path, network):
+def test_a_folder_that_is_no_model_is_never_overwritten(tmp_path, network):
     (tmp_path / "thesis").mkdir()
     with pytest.raises(FileExistsError):
         save(tmp_path / "thesis", network, overwrite=True)
 
 
-def test_interrupted_saving_leaves_the_earlier_model(tmp_path, network, monkeypatch):
+def test_an_interrupted_save_keeps_the_earlier_model(tmp_path, network, monkeypatch):
     save(tmp_path / "m", network)
-    monkeypatch.setattr(model_module.Path, "rename", _fails_on_new(model_module.Path.rename))
+    monkeypatch.setattr(model_bundle.Path, "rename", _fails_on_new(model_bundle.Path.rename))
     with pytest.raises(OSError, match="disk"):
         save(tmp_path / "m", network, title="newer", overwrite=True)
     monkeypatch.undo()
@@ -471,7 +484,7 @@ def _fails_on_new(rename):
     return failing
 
 
-def test_attachments_lie_in_the_folder_and_are_no_part_of_the_model(tmp_path, network, saved):
+def test_attachments_are_in_the_folder_but_no_part_of_the_model(tmp_path, network, saved):
     attachments = {"metrics.json": b"{}", "plots/roc.png": b"ROC", "plots/loss.png": b"loss"}
     bundle = save(tmp_path / "test-model", network, attachments=attachments)
     for name, content in attachments.items():
@@ -482,7 +495,7 @@ def test_attachments_lie_in_the_folder_and_are_no_part_of_the_model(tmp_path, ne
     assert ModelBundle.load(bundle.folder).checksum == saved.checksum
 
 
-def test_attachments_of_an_earlier_model_go_with_it(tmp_path, network):
+def test_overwriting_removes_the_attachments_of_the_earlier_model(tmp_path, network):
     save(tmp_path / "m", network, attachments={"plots/roc.png": b"old"})
     save(tmp_path / "m", network, attachments={"metrics.json": b"new"}, overwrite=True)
     assert sorted(p.name for p in (tmp_path / "m").iterdir()) == sorted((*FILES, "metrics.json"))
@@ -528,17 +541,17 @@ def test_bundled_model_is_found_by_order_and_id(tmp_path, network, monkeypatch):
 
 def test_without_a_bundled_model_the_error_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setattr(model_folder, "bundled_folders", lambda: [tmp_path])
-    with pytest.raises(FileNotFoundError, match="comes with no model here: install"):
+    with pytest.raises(FileNotFoundError, match="comes with no model: reinstall"):
         ModelBundle.bundled()
 
 
-def test_bundled_models_are_looked_for_in_source_wheel_and_slicer():
+def test_bundled_models_are_searched_in_source_wheel_and_slicer():
     source, wheel, slicer = bundled_folders()
     assert (source.parts[-2:], wheel.parts[-2:]) == (("Resources", "Models"), ("LesionAnalysisLib", "Models"))
     assert source.parent.parent == slicer.parent.parent.parent
 
 
-def test_a_model_introduces_itself_without_torch(tmp_path, network):
+def test_a_model_is_described_without_torch(tmp_path, network):
     save(tmp_path / "m", network)
     described = describe_model(tmp_path / "m")
     loaded = ModelBundle.load(tmp_path / "m")
@@ -549,7 +562,7 @@ def test_a_model_introduces_itself_without_torch(tmp_path, network):
     assert done.returncode == 0
 
 
-def test_a_changed_model_does_not_introduce_itself(tmp_path, network):
+def test_a_changed_model_is_not_described(tmp_path, network):
     folder = save(tmp_path / "m", network).folder
     (folder / "config.json").write_text("{}")
     with pytest.raises(ValueError, match="damaged"):
@@ -557,5 +570,5 @@ def test_a_changed_model_does_not_introduce_itself(tmp_path, network):
 
 
 def environment():
-    library = str(Path(model_folder.__file__).parents[1])
+    library = str(Path(model_folder.__file__).parents[2])
     return {**os.environ, "PYTHONPATH": os.pathsep.join([library, os.environ.get("PYTHONPATH", "")])}

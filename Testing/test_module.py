@@ -1,14 +1,17 @@
-"""The Slicer module as a radiologist and a script use it, on real nodes and stand-ins for Slicer's widgets."""
+"""The Slicer module as a radiologist and a script use it, with real nodes and test doubles of Slicer's widgets."""
 
+import ast
 import dataclasses
 import gc
 import json
+import logging
 import os
 import re
 import subprocess
 import sys
 import threading
 import time
+import unittest
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -20,8 +23,8 @@ pytest.importorskip("slicer", reason="the scene needs slicer-core")
 
 import slicer_doubles as doubles
 from helpers_analyzer import small_bundle
+from helpers_phantom import true_analysis
 from LesionAnalysisLib import AnalysisCancelled, make_phantom
-from LesionAnalysisLib.phantom import true_analysis
 from LesionAnalysisLib.report import to_json
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -136,9 +139,51 @@ def test_every_parameter_is_bound_to_one_widget(widget):
     assert set(bound) == set(type(widget._parameterNode).allParameters)
 
 
-def test_module_file_imports_nothing_that_slicer_lacks():
-    top = [line for line in MODULE.read_text().splitlines() if re.match(r"(import|from) ", line)]
-    assert not [line for line in top if re.search(r"torch|skimage|sklearn|LesionAnalysisLib", line)]
+def test_module_file_imports_only_what_slicer_brings_and_the_choices():
+    imported = {
+        node.module if isinstance(node, ast.ImportFrom) else alias.name
+        for node in ast.parse(MODULE.read_text(encoding="utf-8")).body
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+        for alias in node.names
+    }
+    ours = {name for name in imported if name.split(".")[0] not in {*sys.stdlib_module_names, "slicer", "vtk"}}
+    assert ours == {"LesionAnalysisLib.choices"}
+
+
+def test_only_the_widget_imports_gui_packages():
+    tree = ast.parse(MODULE.read_text(encoding="utf-8"))
+    importers = {
+        getattr(part, "name", "file scope")
+        for part in tree.body
+        for node in ast.walk(part)
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+        for name in ([node.module] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names])
+        if name.split(".")[0] in {"LesionAnalysisGui", "qt", "ctk"}
+    }
+    assert importers == {"LesionAnalysisWidget"}
+
+
+def test_the_logic_works_where_gui_packages_cannot_be_imported(loaded, phantom, model, monkeypatch):
+    for name in [name for name in sys.modules if name.split(".")[0] == "LesionAnalysisGui"]:
+        monkeypatch.delitem(sys.modules, name)
+    for name in ("qt", "ctk", "LesionAnalysisGui"):
+        monkeypatch.setitem(sys.modules, name, None)  # makes ``import`` fail
+    node, logic = add_ct(phantom), loaded.module.LesionAnalysisLogic()
+    analysis = logic.analyze(node, modelFolder=model, device="cpu")
+    assert to_json(logic.record(node)) == to_json(analysis)
+
+
+def test_the_panel_opens_without_a_layout_manager(phantom):
+    doubles.new_application(layout=False)
+    loaded = doubles.load_module(MODULE, widget=True)
+    loaded.enter()
+    widget, node = loaded.widget, add_ct(phantom)
+    widget._parameterNode.inputVolume = node
+    widget.logic.addToScene(true_analysis(phantom), node)
+    widget.onResults()
+    widget.ui.showButton.click()
+    assert widget.results.shown
+    doubles.end_application()
 
 
 OPEN = """
@@ -169,14 +214,6 @@ def test_setting_in_the_panel_is_a_parameter_and_back(widget):
     assert widget.ui.presetCombo.currentText == "paper"
 
 
-def test_a_scene_that_names_the_preset_as_it_was_called_before_is_read(widget):
-    node = widget._parameterNode.parameterNode
-    widget.setParameterNode(None)  # as while a scene is closed and another one loaded
-    node.SetParameter("preset", "default")
-    widget.initializeParameterNode()
-    assert widget.ui.presetCombo.currentText == widget._parameterNode.preset == "enhanced"
-
-
 def test_the_threshold_is_the_models_until_one_is_set(widget):
     assert widget._parameterNode.threshold == 0.0
     assert widget.ui.probabilitySpin.text == "auto"
@@ -193,7 +230,7 @@ def test_the_threshold_is_the_models_until_one_is_set(widget):
 # -- before an analysis -----------------------------------------------------------------------------
 
 
-def test_without_a_ct_the_button_says_what_is_missing(widget):
+def test_without_a_ct_the_tool_tip_of_the_button_says_what_is_missing(widget):
     assert not widget.ui.analyzeButton.enabled
     assert "Choose" in widget.ui.analyzeButton.toolTip
     assert not widget.ui.resultSection.visible and not widget.ui.progressBar.visible
@@ -243,7 +280,7 @@ def test_a_result_cannot_be_analyzed(widget, phantom):
 def test_declined_license_leaves_everything_as_it_was(widget, phantom):
     widget._parameterNode.inputVolume = add_ct(phantom)
     before = node_ids()
-    doubles.dialogs.expect("confirmOkCancel", False, text="research only")
+    doubles.dialogs.expect("confirmOkCancel", False, text="Research use only")
     widget.ui.analyzeButton.click()
     assert not widget.runControl.running and node_ids() == before
     assert "not accepted" in widget.ui.statusLabel.text
@@ -317,8 +354,8 @@ def test_a_script_is_never_asked(logic, phantom):
 
 def test_analyze_shows_progress_then_results(widget, phantom):
     said = []
-    say = widget.runControl.say
-    widget.runControl.say = lambda text: (said.append(text), say(text))
+    show = widget.runControl.showStatus
+    widget.runControl.showStatus = lambda text: (said.append(text), show(text))
     node = start(widget, phantom)
     assert widget.runControl.running
     assert (widget.ui.analyzeButton.text, widget.ui.progressBar.visible) == ("Cancel", True)
@@ -326,14 +363,14 @@ def test_analyze_shows_progress_then_results(widget, phantom):
     assert any(re.search(r"Slice \d+ of 20", text) for text in said)
     assert (widget.ui.analyzeButton.text, widget.ui.progressBar.visible) == ("Analyze", False)
     text = widget.ui.resultLabel.text
-    for words in ("lung slices positive", "Study probability", "Research use only", "Test model", "Involved share"):
+    for words in ("lung slices positive", "Study probability", "Research use only", "Test model", "Lung involvement"):
         assert words in text
     assert widget.ui.lesionTable.rowCount == len(widget.logic.record(node).lesions) > 0
     assert scene().GetFirstNodeByName("CT LAM") is not None
 
 
 def test_another_model_brings_its_threshold_unless_one_is_set(widget, phantom, tmp_path):
-    model = small_bundle(tmp_path / "m", threshold=0.31, id="stub").folder  # whose license is accepted then
+    model = small_bundle(tmp_path / "stub", threshold=0.31).folder  # whose license is accepted then
     node = analyzed(widget, phantom)
     assert widget.logic.record(node).config["threshold"] == 0.5
     widget._parameterNode.modelFolder = str(model)
@@ -381,7 +418,7 @@ def test_the_map_appears_where_the_ct_is_shown_and_nowhere_else(widget, phantom)
     assert composites[1].GetForegroundVolumeID() is None
 
 
-def test_the_window_answers_while_the_analysis_runs(widget, phantom):
+def test_slicer_stays_responsive_while_the_analysis_runs(widget, phantom):
     start(widget, phantom)
     gaps, last = [], time.monotonic()
     while widget.runControl.running:
@@ -394,7 +431,7 @@ def test_the_window_answers_while_the_analysis_runs(widget, phantom):
 
 
 @pytest.mark.parametrize("stage", [0.0, 0.1, 0.3, 0.8])
-def test_cancel_leaves_nothing_behind(widget, phantom, stage):
+def test_cancel_discards_partial_results(widget, phantom, stage):
     reached = threading.Event()
     control, progress = widget.runControl, widget.runControl._onProgress
 
@@ -407,7 +444,7 @@ def test_cancel_leaves_nothing_behind(widget, phantom, stage):
     control._onProgress = listen
     before = node_ids() | {start(widget, phantom).GetID()}
     finish(widget)
-    assert reached.is_set() and "Cancelled" in widget.ui.statusLabel.text
+    assert reached.is_set() and "Canceled" in widget.ui.statusLabel.text
     assert {i for i in node_ids() if "Display" not in i and "Storage" not in i} == {
         i for i in before if "Display" not in i and "Storage" not in i
     }
@@ -424,11 +461,11 @@ def test_closing_the_scene_ends_the_run(widget, phantom):
     assert not widget.ui.analyzeButton.enabled and widget.ui.analyzeButton.text == "Analyze"
 
 
-def test_removing_the_ct_meanwhile_is_said(widget, phantom):
+def test_removing_the_ct_during_a_run_discards_its_results(widget, phantom):
     node = start(widget, phantom)
     scene().RemoveNode(node)
     finish(widget)
-    assert "removed meanwhile" in widget.ui.statusLabel.text
+    assert "CT was removed" in widget.ui.statusLabel.text
     assert scene().GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode") == 0
 
 
@@ -441,7 +478,7 @@ def test_a_run_goes_on_while_another_module_is_open(loaded, widget, phantom):
     assert widget.results.shown
 
 
-def test_an_error_is_one_sentence_and_leaves_nothing(widget, phantom):
+def test_an_error_is_one_sentence_leaves_nothing_and_its_traceback_is_in_the_error_log(widget, phantom, caplog):
     import slicer
     from LesionAnalysisLib.scene import node_from_ct
 
@@ -456,6 +493,24 @@ def test_an_error_is_one_sentence_and_leaves_nothing(widget, phantom):
     widget.ui.analyzeButton.click()
     finish(widget)
     assert node_ids() == before and "lungs" in widget.ui.statusLabel.text
+    (record,) = [record for record in caplog.records if "Traceback" in record.getMessage()]
+    assert record.levelno == logging.ERROR and "NoLungsError: No lungs" in record.getMessage()
+
+
+def test_an_error_while_results_are_added_is_one_sentence_and_its_traceback_is_in_the_error_log(
+    widget, phantom, caplog, monkeypatch
+):
+    from LesionAnalysisLib.scene import add_results
+
+    monkeypatch.setattr(add_results, "make_lam", lambda *_: 1 / 0)
+    node = start(widget, phantom)
+    doubles.dialogs.expect("error", text="division by zero")
+    finish(widget)
+    assert widget.ui.analyzeButton.text == "Analyze" and not widget.results.shown
+    with pytest.raises(ValueError, match="analyze it first"):
+        widget.logic.record(node)
+    (record,) = [record for record in caplog.records if "Traceback" in record.getMessage()]
+    assert record.levelno == logging.ERROR and "ZeroDivisionError" in record.getMessage()
 
 
 def test_a_damaged_model_is_refused_before_anything_runs(widget, phantom, tmp_path):
@@ -485,14 +540,14 @@ def test_two_cts_keep_separate_results(widget, phantom):
         assert widget.ui.lesionTable.rowCount == count
 
 
-def test_five_runs_leave_no_nodes_observers_or_threads(widget, phantom):
+def test_five_runs_leave_no_nodes_observers_or_threads(widget, phantom, model):
     counts = []
     for _ in range(5):
         analyzed(widget, phantom)
         doubles.close_scene()
         doubles.process_events(0.1)
         widget.initializeParameterNode()
-        widget._parameterNode.modelFolder = str(widget.logic._analyzerKey[0])
+        widget._parameterNode.modelFolder = str(model)
         counts.append((len(node_ids()), len(widget.Observations), threading.active_count()))
     assert len(set(counts[1:])) == 1
 
@@ -502,8 +557,8 @@ def test_entering_again_and_again_leaves_one_set_of_parameters(loaded, widget):
         loaded.exit()
         loaded.enter()
     gc.collect()
-    kind = type(widget._parameterNode)
-    assert sum(type(one) is kind for one in gc.get_objects()) == 1
+    wrapper = type(widget._parameterNode)
+    assert sum(type(one) is wrapper for one in gc.get_objects()) == 1
 
 
 def test_a_closed_scene_leaves_no_ct_in_memory(widget, phantom):
@@ -545,7 +600,7 @@ def slice_offset():
 
 
 def test_a_click_on_a_lesion_moves_the_views_and_emphasizes_its_box(shown):
-    from LesionAnalysisLib.scene import emphasized
+    from helpers_scene import emphasized
 
     widget, node, nodes = shown
     table = widget.ui.lesionTable
@@ -562,7 +617,7 @@ def test_the_table_sorts_by_number(shown):
     import qt
 
     table = shown[0].ui.lesionTable
-    volume = [table.horizontalHeaderItem(c).text() for c in range(table.columnCount)].index("ml")
+    volume = [table.horizontalHeaderItem(c).text() for c in range(table.columnCount)].index("Volume (ml)")
     table.sortItems(volume, qt.Qt.AscendingOrder)
     values = [float(table.item(row, volume).text()) for row in range(table.rowCount)]
     assert values == sorted(values)
@@ -571,7 +626,7 @@ def test_the_table_sorts_by_number(shown):
 
 
 def test_the_filter_hides_rows_and_boxes(shown):
-    from LesionAnalysisLib.scene import visible_boxes
+    from helpers_scene import visible_boxes
 
     widget, node, nodes = shown
     widget.ui.clusterFilter.currentIndex = 2
@@ -583,13 +638,24 @@ def test_the_filter_hides_rows_and_boxes(shown):
     assert len(visible_boxes(nodes)) == len(nodes.boxes)
 
 
-def test_a_minimum_score_hides_lesions(widget, phantom):
+def test_a_minimum_activation_hides_lesions(widget, phantom):
     node = analyzed(widget, phantom)
-    scores = sorted(lesion.score for lesion in widget.logic.record(node).lesions)
-    widget.ui.scoreFilter.value = round(scores[-1] + 0.005, 2)
+    activations = sorted(lesion.activation for lesion in widget.logic.record(node).lesions)
+    widget.ui.activationFilter.value = round(activations[-1] + 0.005, 2)
     assert "0 of" in widget.ui.lesionCountLabel.text
-    widget.ui.scoreFilter.value = 0.0
-    assert f"{len(scores)} of {len(scores)}" in widget.ui.lesionCountLabel.text
+    widget.ui.activationFilter.value = 0.0
+    assert f"{len(activations)} of {len(activations)}" in widget.ui.lesionCountLabel.text
+
+
+def test_the_table_shows_type_cluster_and_activation_under_a_heading_each(shown):
+    widget, node, nodes = shown
+    table = widget.ui.lesionTable
+    headings = [table.horizontalHeaderItem(column).text() for column in range(table.columnCount)]
+    assert headings == ["Lesion", "Type", "Cluster", "Activation", "Volume (ml)", "Mean HU", "Slices"]
+    for row, lesion in enumerate(widget.logic.record(node).lesions):
+        cells = [table.item(row, column).text() for column in range(4)]
+        assert cells[:3] == [str(lesion.id), lesion.type, str(lesion.cluster)]
+        assert float(cells[3]) == pytest.approx(lesion.activation, abs=0.005)
 
 
 def test_renaming_a_cluster_renames_its_boxes_and_files(shown, tmp_path):
@@ -604,7 +670,7 @@ def test_renaming_a_cluster_renames_its_boxes_and_files(shown, tmp_path):
     assert "Crazy paving" in widget.ui.resultLabel.text
 
 
-def test_an_empty_cluster_name_is_refused_with_a_sentence(shown):
+def test_an_empty_cluster_name_is_refused_in_one_sentence(shown):
     widget, *_ = shown
     doubles.dialogs.expect("error", text="name")
     widget.ui.clusterTable.item(0, 1).setText("  ")
@@ -628,7 +694,7 @@ def test_recoloring_a_cluster_recolors_boxes_and_lesion_map(shown):
 
 def test_display_settings_reach_the_scene(shown):
     widget, node, nodes = shown
-    from LesionAnalysisLib import scene as room
+    import helpers_scene as read
 
     composite = scene().GetFirstNodeByClass("vtkMRMLSliceCompositeNode")
     composite.SetBackgroundVolumeID(node.GetID())
@@ -639,17 +705,18 @@ def test_display_settings_reach_the_scene(shown):
     for check in (widget.ui.boxesCheck, widget.ui.labelsCheck, widget.ui.peaksCheck, widget.ui.legendCheck):
         check.checked = False
     assert composite.GetForegroundOpacity() == pytest.approx(0.8)
-    assert room.lam_threshold(nodes) == 40
-    assert room.color_map_of(nodes) == "viridis"
-    assert not (room.visible_boxes(nodes) or room.box_labels_visible(nodes) or room.peaks_visible(nodes))
-    assert not room.legend_visible(nodes)
+    assert read.lam_threshold(nodes) == 40
+    assert read.color_map_of(nodes) == "viridis"
+    assert not (read.visible_boxes(nodes) or read.box_labels_visible(nodes) or read.peaks_visible(nodes))
+    assert not read.legend_visible(nodes)
+    assert [widget.ui.colorScale.itemText(i).split()[0] for i in range(4)] == ["Jet", "Viridis", "Inferno", "Lesion"]
     widget.ui.colorScale.currentIndex = 3
-    assert room.clusters_shown(nodes)
+    assert read.clusters_shown(nodes)
     widget.ui.colorScale.currentIndex = 0
-    assert not room.clusters_shown(nodes) and room.color_map_of(nodes) == "jet"
+    assert not read.clusters_shown(nodes) and read.color_map_of(nodes) == "jet"
 
 
-def test_show_arranges_all_slice_views(shown):
+def test_show_in_slice_views_sets_all_slice_views(shown):
     widget, node, nodes = shown
     node.GetDisplayNode().SetWindowLevel(10, 10)
     widget.ui.showButton.click()
@@ -659,6 +726,14 @@ def test_show_arranges_all_slice_views(shown):
         assert composite.GetBackgroundVolumeID() == node.GetID()
         assert composite.GetForegroundVolumeID() == nodes.lam.GetID()
     assert node.GetDisplayNode().GetWindow() == 1500
+
+
+def test_the_model_card_is_shown(shown):
+    widget, node, nodes = shown
+    doubles.dialogs.expect("messageBox", text="Model card")
+    widget.ui.modelCardButton.click()
+    (dialog,) = doubles.dialogs.shown
+    assert dialog.text == widget.logic.record(node).model["title"] and dialog.details
 
 
 def test_a_click_in_the_chart_goes_to_the_slice_and_back(shown):
@@ -718,6 +793,7 @@ def test_a_saved_scene_brings_results_and_settings_back(shown, tmp_path):
     widget.ui.thresholdSlider.value = 30
     widget.ui.clusterTable.item(1, 1).setText("Dense")
     doubles.process_events(0.1)
+    widget.ui.probabilitySpin.value = 0.5
     before = widget.ui.resultLabel.text
     path = str(tmp_path / "scene.mrb")
     assert scene().WriteToMRB(path)
@@ -727,6 +803,7 @@ def test_a_saved_scene_brings_results_and_settings_back(shown, tmp_path):
     doubles.process_events(0.1)
     assert widget.ui.resultLabel.text == before and "Dense" in before
     assert widget._parameterNode.lamThreshold == 30
+    assert widget._parameterNode.threshold == widget.ui.probabilitySpin.value == 0.5
     widget.ui.lesionTable.selectRow(1)
     doubles.process_events(0.02)
     lesion = widget.logic.record(widget._parameterNode.inputVolume).lesions[1]
@@ -736,18 +813,6 @@ def test_a_saved_scene_brings_results_and_settings_back(shown, tmp_path):
     assert (tmp_path / "report.html").stat().st_size > 1000
 
 
-def test_the_threshold_of_an_earlier_scene_stays(shown, tmp_path):
-    widget, node, nodes = shown
-    parameters = widget._parameterNode.parameterNode
-    parameters.SetParameter("threshold", "0.5")  # as the module wrote it when one half was its default
-    path = str(tmp_path / "scene.mrb")
-    assert scene().WriteToMRB(path)
-    doubles.close_scene()
-    assert scene().ReadFromMRB(path, True)
-    doubles.process_events(0.1)
-    assert widget._parameterNode.threshold == widget.ui.probabilitySpin.value == 0.5
-
-
 def test_removing_a_result_clears_the_card(shown):
     widget, node, nodes = shown
     scene().RemoveNode(nodes.lam)
@@ -755,12 +820,19 @@ def test_removing_a_result_clears_the_card(shown):
     assert not widget.results.shown and not widget.ui.resultSection.visible
 
 
-def test_devices_are_offered_when_the_section_opens(widget):
+def test_only_devices_of_this_computer_are_offered_when_the_section_is_open(loaded, widget, monkeypatch):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: f"GPU {index}")
     widget.ui.advancedSection.collapsed = False
     doubles.process_events(0.02)
-    items = [widget.ui.deviceCombo.model().item(i) for i in range(widget.ui.deviceCombo.count)]
-    names = [widget.ui.deviceCombo.itemText(i) for i, item in enumerate(items) if item.isEnabled()]
-    assert names[:2] == ["auto", "cpu"]
+    for _ in range(2):
+        items = [widget.ui.deviceCombo.model().item(i) for i in range(widget.ui.deviceCombo.count)]
+        names = [widget.ui.deviceCombo.itemText(i) for i, item in enumerate(items) if item.isEnabled()]
+        assert names == ["auto", "cpu", "cuda:0", "cuda:1"]
+        loaded.exit()
+        loaded.enter()
 
 
 # -- scripts ----------------------------------------------------------------------------------------------
@@ -795,16 +867,16 @@ def test_a_script_cancels_by_exception(logic, phantom, model):
     assert node_ids() == before
 
 
-def test_own_lungs_from_a_segmentation_on_another_grid(logic, phantom, model):
+def test_a_lung_mask_may_be_a_segmentation_on_another_grid(logic, phantom, model):
     import slicer
     from LesionAnalysisLib.scene import mask_from_node
-    from LesionAnalysisLib.scene.mrml import set_voxels, vtk_matrix
+    from LesionAnalysisLib.scene.mrml import set_voxels, vtkMatrixFromArray
 
     node = add_ct(phantom)
     labels = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "lungs")
     coarse = phantom.lung_mask[:, ::2, ::2].astype(np.uint8)
     matrix = phantom.ct.ijk_to_ras @ np.diag([2.0, 2.0, 1.0, 1.0])
-    labels.SetIJKToRASMatrix(vtk_matrix(matrix))
+    labels.SetIJKToRASMatrix(vtkMatrixFromArray(matrix))
     set_voxels(labels, coarse)
     mask = mask_from_node(labels, node)
     both = np.count_nonzero(mask & phantom.lung_mask)
@@ -814,13 +886,13 @@ def test_own_lungs_from_a_segmentation_on_another_grid(logic, phantom, model):
     segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "mine")
     slicer.vtkSlicerSegmentationsModuleLogic.ImportLabelmapToSegmentationNode(labels, segmentation)
     segmentation.GetSegmentation().GetNthSegment(0).SetName("Right lung")
-    found = mask_from_node(segmentation, node)
-    assert 2 * np.count_nonzero(found & mask) / (found.sum() + mask.sum()) > 0.95
+    merged = mask_from_node(segmentation, node)
+    assert 2 * np.count_nonzero(merged & mask) / (merged.sum() + mask.sum()) > 0.95
     analysis = logic.analyze(node, modelFolder=model, device="cpu", lungMask=segmentation)
-    assert np.array_equal(analysis.lung_mask, found)
+    assert np.array_equal(analysis.lung_mask, merged)
 
 
-def test_lungs_elsewhere_are_refused_with_a_sentence(logic, phantom, model):
+def test_a_lung_mask_without_lungs_is_refused_in_one_sentence(logic, phantom, model):
     import slicer
 
     empty = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "mine")
@@ -828,7 +900,7 @@ def test_lungs_elsewhere_are_refused_with_a_sentence(logic, phantom, model):
         logic.analyze(add_ct(phantom), modelFolder=model, lungMask=empty)
 
 
-def test_wrong_volumes_are_refused_with_a_sentence(logic):
+def test_wrong_volumes_are_refused_in_one_sentence(logic):
     import slicer
 
     empty = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode")
@@ -837,13 +909,25 @@ def test_wrong_volumes_are_refused_with_a_sentence(logic):
             logic.analyze(node)
 
 
-def test_the_modules_own_tests_pass_with_and_without_torch(loaded):
+def test_the_modules_self_test_passes(loaded, caplog):
+    caplog.set_level(logging.INFO)
     loaded.module.LesionAnalysisTest().runTest()
+    assert caplog.messages[-1] == "All tests passed" and "SKIPPED" not in caplog.text
+
+
+def test_without_torch_the_self_test_is_skipped_visibly_and_adds_no_results(loaded, caplog):
+    caplog.set_level(logging.INFO)
     doubles.packages.hide("torch")
     loaded.module.LesionAnalysisTest().runTest()
+    assert caplog.messages[-1] == "4 tests SKIPPED, all others passed"
+    assert len([line for line in caplog.messages if re.match(r"SKIPPED: test_\w+: torch not installed", line)]) == 4
+    assert scene().GetFirstNodeByName("TestPhantom") is None
+    result = unittest.TestResult()  # as ctest runs it
+    unittest.defaultTestLoader.loadTestsFromTestCase(loaded.module.LesionAnalysisTest).run(result)
+    assert (result.testsRun, len(result.skipped), result.wasSuccessful()) == (5, 4, True)
 
 
-def test_sample_data_is_made_here(loaded):
+def test_sample_data_is_generated_without_a_download(loaded):
     import slicer
 
     slicer.app.startupCompleted.emit()

@@ -1,4 +1,4 @@
-"""The report: JSON, tables, the LAM volume, the HTML page, and case folders that are whole or not there."""
+"""The report: JSON, tables, the LAM volume, the HTML page, and case folders that are complete or absent."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import io
 import json
 import os
 import re
+from html import escape
 from html.parser import HTMLParser
 
 import numpy as np
@@ -15,18 +16,14 @@ import pytest
 import SimpleITK as sitk
 from helpers_report import canonical_matrix, make_analysis, oblique_matrix
 from LesionAnalysisLib import RESEARCH_NOTICE
-from LesionAnalysisLib.app.case import FILES, case_files, write_case
+from LesionAnalysisLib.app.case import FILES, SCENE, write_case
 from LesionAnalysisLib.app.summary_table import Summary
 from LesionAnalysisLib.colors import cluster_color, jet
-from LesionAnalysisLib.report import (
-    figures as pictures,
-)
-from LesionAnalysisLib.report import probability_words, to_json
+from LesionAnalysisLib.report import figures, study_words, to_json
 from LesionAnalysisLib.report.html_report import report_html
-from LesionAnalysisLib.report.json_csv import plain
-from LesionAnalysisLib.report.markdown import to_html
+from LesionAnalysisLib.report.json_csv import from_json, plain
 from LesionAnalysisLib.report.probability_chart import probability_chart
-from LesionAnalysisLib.report.wording import positive_class
+from LesionAnalysisLib.report.wording import CLOSE, positive_class
 from PIL import Image
 
 
@@ -68,7 +65,7 @@ def test_json_is_strict_and_survives_a_round_trip(analysis):
     assert json.loads(json.dumps(data, allow_nan=False)) == data
 
 
-def test_json_says_null_where_a_number_is_missing():
+def test_json_has_null_where_a_number_is_missing():
     slices = (dataclasses.replace(make_analysis().slices[3], probability=float("nan")),)
     data = to_json(dataclasses.replace(make_analysis(), slices=slices, timing_s={"a": np.float32("inf")}))
     assert data["slices"][0]["probability"] is None and data["timing_s"]["a"] is None
@@ -80,7 +77,7 @@ def test_plain_turns_numpy_into_python():
     assert type(value["b"][0]) is bool and type(value["b"][1]) is int
 
 
-def test_slices_name_the_3d_lesion_of_each_of_their_lesions(analysis):
+def test_slices_refer_to_the_3d_lesion_of_each_of_their_lesions(analysis):
     data = to_json(analysis)
     assert [part["lesion"] for part in data["slices"][13]["lesions"]] == [1, 2]
     assert sum(len(one["lesions"]) for one in data["slices"]) == sum(
@@ -97,11 +94,11 @@ def test_tables_have_a_row_per_slice_and_per_lesion(analysis, tmp_path):
     assert len(slices) == 24 and len(lesions) == 3
     assert slices[0]["probability"] == "" and slices[0]["lung"] == "0"
     assert slices[13]["lesion_ids"] == "1 2" and slices[13]["positive"] == "1"
-    assert lesions[1]["type"] == "consolidation" and lesions[1]["name"] == "L02 consolidation 0.80"
+    assert lesions[1]["type"] == "consolidation" and lesions[1]["name"] == "L02 consolidation 0.88"
     assert float(lesions[0]["peak_r_mm"]) == pytest.approx(analysis.lesions[0].peak_ras_mm[0])
 
 
-def test_pictures_leave_hu_and_volume_empty(tmp_path):
+def test_uncalibrated_images_have_no_hu_and_no_volume(tmp_path):
     data = to_json(make_analysis(calibrated=False))
     assert data["lesions"][0]["volume_ml"] is None and data["lesions"][0]["mean_hu"] is None
     assert data["slices"][0]["position_mm"] is None
@@ -112,7 +109,7 @@ def test_pictures_leave_hu_and_volume_empty(tmp_path):
 
 def _sheared():
     matrix = canonical_matrix()
-    matrix[1, 2] = 2.5  # a gantry tilt: slices shift to the front as they rise
+    matrix[1, 2] = 2.5  # a gantry tilt: slices are shifted forward as they rise
     return matrix
 
 
@@ -139,11 +136,11 @@ def test_lam_lies_on_the_grid_of_the_ct_exactly(matrix, tmp_path):
 
 def test_a_case_holds_exactly_its_files(analysis, tmp_path):
     folder = write_case(analysis, tmp_path / "new" / "case", scene=False)
-    assert sorted(path.name for path in folder.iterdir()) == sorted(case_files(scene=False))
+    assert sorted(path.name for path in folder.iterdir()) == sorted(set(FILES) - {SCENE})
     assert os.listdir(folder.parent) == ["case"]
 
 
-def test_the_scene_is_written_by_the_scene_room(analysis, tmp_path, monkeypatch):
+def test_the_scene_is_written_by_the_scene_package(analysis, tmp_path, monkeypatch):
     scene = pytest.importorskip("LesionAnalysisLib.scene")
     monkeypatch.setattr(scene, "write_mrb", lambda analysis, path: path.write_bytes(b"scene"))
     folder = write_case(analysis, tmp_path / "case")
@@ -151,7 +148,7 @@ def test_the_scene_is_written_by_the_scene_room(analysis, tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize("interruption", [KeyboardInterrupt, RuntimeError("no")])
-def test_a_case_that_is_interrupted_leaves_nothing(analysis, tmp_path, monkeypatch, interruption):
+def test_an_interrupted_case_leaves_nothing(analysis, tmp_path, monkeypatch, interruption):
     def stop(*_):
         raise interruption
 
@@ -205,7 +202,7 @@ def test_an_empty_folder_is_used(analysis, tmp_path):
 # --- summary.csv -------------------------------------------------------------------------------------------
 
 
-def test_summary_has_a_row_per_case_and_replaces_what_is_repeated(analysis, tmp_path):
+def test_the_summary_has_a_row_per_case_and_replaces_those_of_repeated_cases(analysis, tmp_path):
     summary = Summary(tmp_path / "summary.csv")
     data = to_json(analysis)
     summary.failed("b", "b.nii", "b is empty.")
@@ -220,7 +217,7 @@ def test_summary_has_a_row_per_case_and_replaces_what_is_repeated(analysis, tmp_
     assert os.listdir(tmp_path) == ["summary.csv"]
 
 
-def test_a_foreign_summary_is_refused(tmp_path):
+def test_another_table_named_summary_is_refused(tmp_path):
     (tmp_path / "summary.csv").write_text("name,marks\nx,1\n")
     with pytest.raises(ValueError, match="not a summary"):
         Summary(tmp_path / "summary.csv")
@@ -229,18 +226,48 @@ def test_a_foreign_summary_is_refused(tmp_path):
 # --- words -------------------------------------------------------------------------------------------------
 
 
-def test_words_never_speak_of_the_patient():
-    for probability in (None, 0.0, 0.099, 0.1, 0.35, 0.5, 0.65, 0.9, 1.0):
-        words = probability_words(probability)
-        assert "patient" not in words and "disease" not in words
-        assert probability is None or "training examples" in words
-    assert probability_words(0.05) == "Slices do not resemble COVID-19 training examples"
-    assert probability_words(1.0).startswith("Slices strongly resemble")
+def _study(probability, threshold):
+    """A study as the analyzer decides it."""
+    analysis = make_analysis()
+    positive = probability >= threshold
+    summary = dataclasses.replace(analysis.summary, probability=probability, positive=positive)
+    return dataclasses.replace(analysis, summary=summary, config={**analysis.config, "threshold": threshold})
+
+
+@pytest.mark.parametrize("threshold", [0.05, 0.3, 0.5, 0.63, 0.95])
+def test_words_follow_the_threshold_and_never_contradict_it(threshold):
+    near = [threshold + difference for difference in (-0.06, -0.05, -0.001, 0, 0.001, 0.05)]
+    for probability in (0.0, 0.1, 0.35, 0.5, 0.65, 0.9, 1.0, *near):
+        words = study_words(_study(probability, threshold))
+        side, other = ("Positive", "Negative") if probability >= threshold else ("Negative", "Positive")
+        assert words.startswith(f"{side} for opacities like those of COVID-19") and other not in words
+        assert ("close to the threshold" in words) == (abs(probability - threshold) <= CLOSE + 1e-9)
+        text = report_html(_study(probability, threshold), figures=0)
+        assert f"{words}." in text and ("at or above the threshold" in text) == (side == "Positive")
+        body = text.split("<body>")[1]
+        assert f"{side.lower()}-tone" in body and f"{other.lower()}-tone" not in body
+
+
+def test_words_of_a_study_just_below_the_threshold_survive_rounding():
+    """JSON keeps seven digits, which round such a probability up to the threshold."""
+    study = _study(0.63 - 1e-12, 0.63)
+    assert study_words(from_json(to_json(study))) == study_words(study)
+    assert study_words(study).startswith("Negative")
+
+
+def test_words_describe_opacities_and_not_the_patient():
+    analysis = make_analysis()
+    summary = dataclasses.replace(analysis.summary, probability=None, positive=False)
+    for study in (_study(0.1, 0.5), _study(0.9, 0.5), dataclasses.replace(analysis, summary=summary)):
+        words = study_words(study)
+        assert "patient" not in words and "disease" not in words and "has" not in words
+    assert words == "Not assessed: no slice shows enough lung to analyze"
 
 
 def test_the_positive_class_is_named_in_a_negative_study():
     assert positive_class(make_analysis(healthy=True)) == "COVID-19"
-    analysis = dataclasses.replace(make_analysis(healthy=True), model={"classes": ("pneumonia", "none"), "positive": 0})
+    model = {"classes": ("pneumonia", "none"), "positive": "pneumonia"}
+    analysis = dataclasses.replace(make_analysis(healthy=True), model=model)
     assert positive_class(analysis) == "pneumonia"
 
 
@@ -248,7 +275,7 @@ def test_the_positive_class_is_named_in_a_negative_study():
 
 
 class _Page(HTMLParser):
-    """Checks that tags nest, and gathers what is referred to."""
+    """Checks that tags nest, and collects tags and addresses."""
 
     void = {"meta", "img", "br", "hr", "line", "rect"}
 
@@ -276,12 +303,12 @@ def test_the_page_is_self_contained(analysis):
     assert page.tags.count("img") == 6 and all(link.startswith("data:image/png;base64,") for link in page.links)
 
 
-def test_the_page_says_what_matters(analysis):
+def test_the_page_shows_result_warnings_model_and_lesions(analysis):
     text = report_html(dataclasses.replace(analysis, warnings=("Thick slices.",)), created="2026-01-02 03:04")
     assert text.count(RESEARCH_NOTICE) == 2
     for part in (
         "0.93",
-        "Slices strongly resemble COVID-19",
+        "Positive for opacities like those of COVID-19.",
         "Thick slices.",
         "2026-01-02 03:04",
         "A toy model",
@@ -291,7 +318,7 @@ def test_the_page_says_what_matters(analysis):
         assert row in text
 
 
-def test_all_text_of_others_is_escaped():
+def test_all_text_from_outside_is_escaped():
     evil = "<script>alert(1)</script>\"'&"
     analysis = make_analysis(name=evil, warnings=(evil,), card=f"# {evil}\n\n| {evil} |\n|---|\n| {evil} |\n\n- {evil}")
     lesion = dataclasses.replace(analysis.lesions[0], type=evil, cluster_name=evil)
@@ -302,7 +329,7 @@ def test_all_text_of_others_is_escaped():
         config={evil: evil},
         device=evil,
         timing_s={evil: 1.0},
-        model={**analysis.model, "title": evil, "license": evil, "classes": (evil,)},
+        model={**analysis.model, "title": evil, "license": evil, "classes": (evil,), "positive": evil},
         summary=dataclasses.replace(analysis.summary, diagnosis=evil),
         input={**analysis.input, "kind": evil},
     )
@@ -311,11 +338,11 @@ def test_all_text_of_others_is_escaped():
     _Page(text)
 
 
-@pytest.mark.parametrize("kind", ["healthy", "pictures", "oblique", "no lung", "empty"])
-def test_the_page_of_unusual_studies_is_whole(kind):
+@pytest.mark.parametrize("kind", ["healthy", "uncalibrated", "oblique", "no lung", "empty"])
+def test_the_page_of_unusual_studies_is_complete(kind):
     analysis = make_analysis(
         oblique_matrix() if kind == "oblique" else None,
-        calibrated=kind != "pictures",
+        calibrated=kind != "uncalibrated",
         healthy=kind == "healthy",
     )
     if kind in ("no lung", "empty"):
@@ -335,14 +362,14 @@ def test_the_page_of_unusual_studies_is_whole(kind):
     assert page.tags.count("img") == expected.get(kind, 6)
 
 
-def test_pictures_of_different_size_show_their_own_part():
+def test_images_of_different_size_keep_their_proportions():
     analysis = make_analysis(calibrated=False)
     shapes = tuple((48, 64) if index % 2 else (64, 56) for index in range(24))
     ct = dataclasses.replace(analysis.ct, slice_shapes=shapes)
-    drawn = pictures.slice_figures(dataclasses.replace(analysis, ct=ct, lung_mask=np.zeros_like(analysis.lung_mask)))
-    for picture in drawn:
-        rows, cols = shapes[picture.index]
-        width, height = picture.size[0] - 58, picture.size[1] - 28
+    analysis = dataclasses.replace(analysis, ct=ct, lung_mask=np.zeros_like(analysis.lung_mask))
+    for figure in figures.slice_figures(analysis):
+        rows, cols = shapes[figure.index]
+        width, height = figure.size[0] - 58, figure.size[1] - 28
         assert width / height == pytest.approx(cols / rows, rel=0.01)
 
 
@@ -354,30 +381,30 @@ def test_the_chart_marks_positive_slices_and_the_threshold(analysis):
     assert "head" not in probability_chart(make_analysis(calibrated=False))
 
 
-# --- pictures of slices --------------------------------------------------------------------------------------
+# --- slice images --------------------------------------------------------------------------------------
 
 
-def _pixels(picture):
-    return np.asarray(Image.open(io.BytesIO(picture.png)).convert("RGB")).astype(int)
+def _pixels(figure):
+    return np.asarray(Image.open(io.BytesIO(figure.png)).convert("RGB")).astype(int)
 
 
 def test_the_strongest_slice_of_every_lesion_is_shown(analysis):
-    chosen = pictures.strongest_slices(analysis)
+    chosen = figures.strongest_slices(analysis)
     assert len(chosen) == 6 and chosen == sorted(chosen)
     for lesion in analysis.lesions:
         best = max(lesion.slice_lesions, key=lambda part: part.activation).slice_index
         assert best in chosen
-    assert pictures.strongest_slices(analysis, 2) == [10, 14]
+    assert figures.strongest_slices(analysis, 2) == [10, 14]
 
 
 @pytest.mark.parametrize(
     "matrix", [canonical_matrix(), canonical_matrix() @ np.diag([-1, -1, -1, 1]), oblique_matrix()]
 )
-def test_pictures_show_the_right_side_at_the_left_with_color_only_on_lesions(matrix):
+def test_images_show_the_right_side_on_the_left_with_color_only_on_lesions(matrix):
     analysis = make_analysis(matrix)
     index = max(analysis.lesions[0].slice_lesions, key=lambda part: part.activation).slice_index
-    picture = next(one for one in pictures.slice_figures(analysis) if one.index == index)
-    pixels = _pixels(picture)[28:, :-58]
+    figure = next(one for one in figures.slice_figures(analysis) if one.index == index)
+    pixels = _pixels(figure)[28:, :-58]
     colored = np.ptp(pixels, axis=2) > 40
     center = (matrix @ [31.5, 31.5, 11.5, 1])[0]
     side = analysis.lesions[0].peak_ras_mm[0] - center  # RAS: the patient's right is positive
@@ -389,42 +416,41 @@ def test_pictures_show_the_right_side_at_the_left_with_color_only_on_lesions(mat
 def test_pixels_become_square_in_millimeters():
     matrix = canonical_matrix(spacing=(2.5, 5.0, 10.0))
     analysis = make_analysis(matrix)
-    drawn = pictures.slice_figures(analysis, 1)[0]
+    (figure,) = figures.slice_figures(analysis, 1)
     rows, cols = np.nonzero(analysis.ct.axial().from_volume(analysis.lung_mask).any(axis=0))
     # The margin is the same number of pixels on each side, so compare the lungs' extent with margin added.
     margin = 0.06 * max(np.ptp(rows), np.ptp(cols)) + 1
     expected = (np.ptp(cols) + 1 + 2 * margin) * 2.5 / ((np.ptp(rows) + 1 + 2 * margin) * 5.0)
-    assert (drawn.size[0] - 58) / (drawn.size[1] - 28) == pytest.approx(expected, rel=0.01)
+    assert (figure.size[0] - 58) / (figure.size[1] - 28) == pytest.approx(expected, rel=0.01)
 
 
 def test_the_scale_bar_is_five_centimeters_long(analysis):
-    picture = pictures.slice_figures(analysis, 1)[0]
-    pixels = _pixels(picture)
+    (figure,) = figures.slice_figures(analysis, 1)
+    pixels = _pixels(figure)
     row = pixels[pixels.shape[0] - 12, : pixels.shape[1] // 2]
     white = np.flatnonzero((row == 255).all(axis=1))
-    frame = pictures._frame(
-        pictures._extent(analysis.ct.axial().from_volume(analysis.lung_mask).any(axis=0)), (5.0, 5.0, 10.0)
+    frame = figures._frame(
+        figures._extent(analysis.ct.axial().from_volume(analysis.lung_mask).any(axis=0)), (5.0, 5.0, 10.0)
     )
     per_mm = frame.width / ((frame.col1 - frame.col0) * 5.0)
     assert np.ptp(white) == pytest.approx(50 * per_mm, abs=4)
 
 
-def test_boxes_enclose_the_painted_lesion_whatever_the_orientation():
+def test_boxes_enclose_the_lesion_in_any_orientation():
     for matrix in (canonical_matrix(), oblique_matrix(), canonical_matrix() @ np.diag([-1, -1, 1, 1])):
         analysis = make_analysis(matrix)
         view = analysis.ct.axial()
         labels = view.from_volume(analysis.lesion_labels)[10]
-        (box,) = pictures._boxes(analysis, 10, labels, view.index_to_ras)
+        (box,) = figures._boxes(analysis, 10, labels, view.index_to_ras)
         rows, cols = np.nonzero(labels)
         edges = (rows.min() - 0.5, cols.min() - 0.5, rows.max() + 0.5, cols.max() + 0.5)
         assert (box.row0, box.col0, box.row1, box.col1) == pytest.approx(edges, abs=1e-6)
 
 
-def test_labels_of_boxes_do_not_hide_each_other():
+def test_more_lesions_in_one_place_than_labels_fit_are_drawn():
     analysis = make_analysis()
     twins = tuple(dataclasses.replace(analysis.lesions[0], id=number) for number in range(1, 12))
-    drawn = pictures.slice_figures(dataclasses.replace(analysis, lesions=twins), 1)
-    assert drawn  # more lesions in one place than labels find room: still a picture
+    assert figures.slice_figures(dataclasses.replace(analysis, lesions=twins), 1)  # more than labels that fit
 
 
 def test_jet_runs_from_blue_over_green_to_red():
@@ -435,66 +461,30 @@ def test_jet_runs_from_blue_over_green_to_red():
     assert len({cluster_color(number) for number in range(1, 7)}) == 6 and cluster_color(7) == cluster_color(1)
 
 
-# --- markdown ------------------------------------------------------------------------------------------------
-
-
-def test_markdown_subset():
-    html = to_html(
-        "# Title\n\nSome **bold**, *soft* and `a < b` text\nthat goes on.\n\n"
-        "| a | b |\n|---|--:|\n| 1 | x \\| y |\n| 2 |\n\n"
-        "- one\n  goes on\n  - deep\n- two\n\n1. first\n2. second\n\n> quoted\n\n---\n```\n<raw>\n```\n"
-    )
-    _Page(html)
-    for part in (
-        "<h3>Title</h3>",
-        "<strong>bold</strong>, <em>soft</em> and <code>a &lt; b</code> text that goes on.",
-        "<th class=num>b</th>",
-        "<td class=num>x | y</td>",
-        "<ul><li>one goes on<ul><li>deep</li></ul></li><li>two</li></ul>",
-        "<ol><li>first</li><li>second</li></ol>",
-        "<blockquote><p>quoted</p></blockquote>",
-        "<hr>",
-        "<pre>&lt;raw&gt;</pre>",
-    ):
-        assert part in html, part
+# --- model card and tables --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    "text",
-    [
-        "<img src=x onerror=alert(1)>",
-        "[x](javascript:alert(1))",
-        "![x](http://a/b.png)",
-        "`<b>`",
-        "**<b>**",
-        "| <b>",
-    ],
+    "card",
+    ["# Title\n\n| a |\n|---|\n| 1 |", "<img src=x onerror=alert(1)>", "</pre><script>", "[x](javascript:alert(1))"],
 )
-def test_markdown_makes_no_tag_of_the_source(text):
-    html = to_html(text)
-    assert not re.search(r"<(img|a|b|script)\b", html)
+def test_the_model_card_is_shown_as_it_is(card):
+    text = report_html(make_analysis(card=card), figures=0)
+    assert f"<pre>{escape(card)}</pre>" in text
+    assert "script" not in _Page(text).tags
 
 
-def test_markdown_takes_any_text():
-    for text in (
-        "",
-        "\n\n",
-        "|",
-        "|---|",
-        "- ",
-        "```",
-        "> ",
-        "1.",
-        "****",
-        "a\n|-|\n",
-        "#",
-        "*a",
-        "- a\n\n\n- b\n c",
-    ):
-        _Page(to_html(text))
+def test_the_table_of_lesions_shows_type_cluster_and_activation_but_no_score(analysis):
+    table = re.search("<table class=lesions>.*?</table>", report_html(analysis, figures=0)).group()
+    heads = re.findall("<th(?: [^>]*)?>(.*?)</th>", table)
+    assert heads[:4] == ["Lesion", "Type", "Cluster", "Activation"]
+    assert heads[4:] == ["Slices", "Volume (ml)", "Mean (HU)", "Peak R, A, S (mm)"]
+    rows = re.findall("<tr>(.*?)</tr>", table)[1:]
+    assert [re.findall("<td.*?>(.*?)</td>", row)[3] for row in rows] == ["0.95", "0.88", "0.70"]
+    assert "Score" not in table
 
 
-def test_the_number_of_a_cluster_is_not_said_twice():
+def test_the_number_of_a_cluster_is_not_repeated_in_its_name():
     analysis = make_analysis()
     analysis = dataclasses.replace(analysis, cluster_names={1: "Cluster 1: ground glass", 2: "cluster 2"})
     text = report_html(analysis)

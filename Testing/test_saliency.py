@@ -1,11 +1,11 @@
-"""Promises of Grad++ and its rivals: the paper's numbers, and nothing left behind."""
+"""Grad++ and other saliency rules compute what their papers say and leave no hook or gradient."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 from helpers_saliency import import_grad_cam
-from LesionAnalysisLib.lesions.regions import normalize_heat, split_regions
+from LesionAnalysisLib.lesions.regions import find_regions, normalize_heatmap
 from LesionAnalysisLib.network.fecnn import FeCNN
 from LesionAnalysisLib.network.saliency import (
     SALIENCY,
@@ -26,7 +26,7 @@ G = torch.tensor([[[[1.0, 0], [1, 2]], [[-1, -1], [0, 0]]]])
 
 
 class PooledHead(nn.Module):
-    """Just enough of a head: every level pooled, a curve, one linear layer. Counts its calls."""
+    """A minimal head: every level pooled, a nonlinearity, one linear layer. Counts its calls."""
 
     def __init__(self, channels=6, classes=2, gain=1.0, seed=0):
         super().__init__()
@@ -43,7 +43,7 @@ class PooledHead(nn.Module):
 
 
 def eager_head(classes=2) -> PooledHead:
-    """Whatever C5 shows speaks for class 1."""
+    """Any activation of C5 is evidence of class 1."""
     head = PooledHead(classes=classes)
     with torch.no_grad():
         head.mix.weight.abs_()
@@ -56,8 +56,8 @@ def levels(n=2, channels=6, seed=1, dtype=torch.float32):
     return [torch.rand(n, channels, size, size, generator=generator).to(dtype) for size in (16, 8, 4)]
 
 
-def normalized(heat):
-    return torch.stack([torch.from_numpy(normalize_heat(h.float().numpy())) for h in heat])
+def normalized(heatmap):
+    return torch.stack([torch.from_numpy(normalize_heatmap(h.float().numpy())) for h in heatmap])
 
 
 # --- the rules, by hand ----------------------------------------------------------------------------------
@@ -84,9 +84,9 @@ def test_normgrad_multiplies_channel_norms():
 def test_gradcam_plus_plus_by_hand():
     # alpha = 1 / (2 + g sum(A)) where g is positive. Channel 1, sum 10: 1/12, 1/12, 1/22;
     # weight 1/12 + 1/12 + 2/22 = 17/66. Channel 2, sum 6, two cells with g = 1: weight 1/8 + 1/8 = 1/4.
-    heat = gradcam_plus_plus(A, G.abs())
+    heatmap = gradcam_plus_plus(A, G.abs())
     expected = 17 / 66 * A[:, 0] + 1 / 4 * A[:, 1]
-    torch.testing.assert_close(heat / heat.max(), expected / expected.max())
+    torch.testing.assert_close(heatmap / heatmap.max(), expected / expected.max())
 
 
 def test_cam_weighs_channels_by_the_class_weights():
@@ -102,14 +102,14 @@ def test_log_odds_by_hand():
     assert log_odds(three, 2).item() == pytest.approx(0.6931472)
 
 
-# --- METHOD's edge cases ---------------------------------------------------------------------------------
+# --- edge cases of the method ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("classes", [2, 3])
 @pytest.mark.parametrize("positive", [0, 1])
 def test_map_equals_that_of_the_softmax_probability(classes, positive):
     head, (c3, c4, c5) = PooledHead(classes=classes).double(), levels(n=4, dtype=torch.float64)
-    c5 = c5 - 0.5  # so that every class finds cells in its favor
+    c5 = c5 - 0.5  # so that every class has evidence in some cells
     leaf = c5.clone().requires_grad_()
     probability = head(c3, c4, leaf).softmax(1)[:, positive].sum()
     gradients = torch.autograd.grad(probability, leaf)[0]
@@ -117,26 +117,26 @@ def test_map_equals_that_of_the_softmax_probability(classes, positive):
     expected = torch.stack([torch.tensordot(w, maps, dims=1) for w, maps in zip(weights, c5, strict=True)])
     expected = expected.clamp_min(0)
     assert expected.amax((1, 2)).min() > 0  # otherwise nothing would be compared
-    heat, _ = heatmaps(head, c3, c4, c5, positive)
-    torch.testing.assert_close(normalized(heat), normalized(expected), atol=1e-5, rtol=0)
+    heatmap, _ = heatmaps(head, c3, c4, c5, positive)
+    torch.testing.assert_close(normalized(heatmap), normalized(expected), atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("classes", [2, 3])
 @pytest.mark.parametrize("method", SALIENCY)
-def test_saturated_probability_does_not_extinguish_the_map(method, classes):
-    modest, sure = eager_head(classes), eager_head(classes)
+def test_a_saturated_probability_does_not_zero_the_map(method, classes):
+    moderate, confident = eager_head(classes), eager_head(classes)
     c3, c4, c5 = levels()
     with torch.no_grad():
-        sure.linear.bias[1] += 1e4
+        confident.linear.bias[1] += 1e4
     leaf = c5.clone().requires_grad_()
-    probability = sure(c3, c4, leaf).softmax(1)[:, 1]
+    probability = confident(c3, c4, leaf).softmax(1)[:, 1]
     assert probability.tolist() == [1.0, 1.0]
-    assert not torch.autograd.grad(probability.sum(), leaf)[0].any()  # what the log-odds are there for
-    heat, logits = heatmaps(sure, c3, c4, c5, 1, method)
+    assert not torch.autograd.grad(probability.sum(), leaf)[0].any()  # hence the log-odds
+    heatmap, logits = heatmaps(confident, c3, c4, c5, 1, method)
     assert (logits[:, 1] - logits[:, 0] > 9_000).all()
-    assert torch.isfinite(heat).all() and (heat.amax((1, 2)) > 0).all()
+    assert torch.isfinite(heatmap).all() and (heatmap.amax((1, 2)) > 0).all()
     if classes == 2:  # of three, the bias also changes how the others share
-        torch.testing.assert_close(heat, heatmaps(modest, c3, c4, c5, 1, method)[0], rtol=1e-4, atol=1e-7)
+        torch.testing.assert_close(heatmap, heatmaps(moderate, c3, c4, c5, 1, method)[0], rtol=1e-4, atol=1e-7)
 
 
 def test_log_odds_stay_finite_with_logits_far_apart():
@@ -156,12 +156,12 @@ def test_zero_in_gives_zero_out(rule, zero):
 
 
 @pytest.mark.parametrize("rule", SALIENCY.values(), ids=SALIENCY)
-def test_nan_in_one_slice_spares_the_others_and_ends_as_no_lesion(rule):
+def test_nan_in_one_slice_affects_no_other_and_gives_no_lesion(rule):
     a, g = torch.cat([A, A]), torch.cat([G, G])
     a[0, 0, 0, 0] = g[0, 0, 0, 0] = float("nan")
-    heat = rule(a, g)
-    assert torch.equal(heat[1:], rule(A, G))
-    assert len(split_regions(heat[0].numpy())) == 0
+    heatmap = rule(a, g)
+    assert torch.equal(heatmap[1:], rule(A, G))
+    assert len(find_regions(heatmap[0].numpy())) == 0
 
 
 @pytest.mark.parametrize("rule", SALIENCY.values(), ids=SALIENCY)
@@ -180,27 +180,27 @@ def test_tiny_gradients_keep_the_shape_of_the_map(rule, factor):
 
 @pytest.mark.parametrize("rule", SALIENCY.values(), ids=SALIENCY)
 @pytest.mark.parametrize("autocast", [False, True])
-def test_bf16_maps_are_added_up_in_float32(rule, autocast):
+def test_bf16_maps_are_summed_in_float32(rule, autocast):
     generator = torch.Generator().manual_seed(0)
     a = torch.rand(2, 512, 4, 4, generator=generator).bfloat16()
     g = torch.randn(2, 512, 4, 4, generator=generator).bfloat16()
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
-        heat = rule(a, g)
-    assert heat.dtype == torch.float32
+        heatmap = rule(a, g)
+    assert heatmap.dtype == torch.float32
     expected = rule(a.double(), g.double())
-    torch.testing.assert_close(normalized(heat), normalized(expected), rtol=0, atol=1e-4)
+    torch.testing.assert_close(normalized(heatmap), normalized(expected), rtol=0, atol=1e-4)
 
 
 def test_bf16_head_gives_nearly_the_float32_map():
     head, c = eager_head(), levels()
-    heat, logits = heatmaps(head, *c, 1)
+    heatmap, logits = heatmaps(head, *c, 1)
     half_heat, half_logits = heatmaps(head.bfloat16(), *(x.bfloat16() for x in c), 1)
     assert half_heat.dtype == torch.float32 and half_logits.dtype == torch.bfloat16
     torch.testing.assert_close(half_logits.float(), logits, atol=0.02, rtol=0.02)
-    torch.testing.assert_close(normalized(half_heat), normalized(heat), atol=0.05, rtol=0)
+    torch.testing.assert_close(normalized(half_heat), normalized(heatmap), atol=0.05, rtol=0)
 
 
-# --- nothing left behind ---------------------------------------------------------------------------------
+# --- no side effects -------------------------------------------------------------------------------------
 
 
 def hooks(module: nn.Module) -> int:
@@ -212,19 +212,19 @@ def hooks(module: nn.Module) -> int:
     )
 
 
-@pytest.mark.parametrize("surroundings", [torch.inference_mode, torch.no_grad, torch.enable_grad])
-def test_no_hook_no_gradient_and_no_mode_stay_behind(surroundings):
+@pytest.mark.parametrize("mode", [torch.inference_mode, torch.no_grad, torch.enable_grad])
+def test_hooks_gradients_and_modes_are_left_unchanged(mode):
     head, c = PooledHead(), levels()
     plain = heatmaps(head, *c, 1)
-    with surroundings():
+    with mode():
         before = torch.is_grad_enabled(), torch.is_inference_mode_enabled()
-        heat, logits = heatmaps(head, *c, 1)
+        heatmap, logits = heatmaps(head, *c, 1)
         assert (torch.is_grad_enabled(), torch.is_inference_mode_enabled()) == before
     assert hooks(head) == 0
     assert all(p.grad is None and p.requires_grad for p in head.parameters())
     assert all(x.grad is None and not x.requires_grad and x._backward_hooks is None for x in c)
-    assert not heat.requires_grad and not logits.requires_grad
-    assert torch.equal(heat, plain[0]) and torch.equal(logits, plain[1])
+    assert not heatmap.requires_grad and not logits.requires_grad
+    assert torch.equal(heatmap, plain[0]) and torch.equal(logits, plain[1])
 
 
 def test_feature_maps_may_be_inference_tensors():
@@ -243,7 +243,7 @@ def test_frozen_parameters_make_no_difference():
     assert torch.equal(heatmaps(head.requires_grad_(False), *c, 1)[0], expected)
 
 
-def test_gradients_collected_by_a_training_step_are_left_alone():
+def test_gradients_of_a_training_step_are_left_unchanged():
     head, c = PooledHead(), levels()
     head(*c).sum().backward()
     before = [p.grad.clone() for p in head.parameters()]
@@ -253,53 +253,41 @@ def test_gradients_collected_by_a_training_step_are_left_alone():
 
 def test_the_head_runs_once_for_a_batch_and_slices_do_not_mix():
     head, c = PooledHead(), levels(n=3)
-    heat, logits = heatmaps(head, *c, 1)
+    heatmap, logits = heatmaps(head, *c, 1)
     assert head.calls == 1
-    assert heat.shape == (3, 4, 4) and logits.shape == (3, 2)
+    assert heatmap.shape == (3, 4, 4) and logits.shape == (3, 2)
     for i in range(3):
         alone = heatmaps(head, *(x[i : i + 1] for x in c), 1)
-        torch.testing.assert_close((heat[i : i + 1], logits[i : i + 1]), alone)
+        torch.testing.assert_close((heatmap[i : i + 1], logits[i : i + 1]), alone)
 
 
-# --- finer maps ------------------------------------------------------------------------------------------
-
-
-def test_a_finer_c5_is_mapped_with_the_gradients_of_the_plain_one():
-    head, (c3, c4, c5) = PooledHead(), levels()
-    fine = c5.repeat_interleave(2, 2).repeat_interleave(2, 3)
-    for method in SALIENCY:
-        plain, logits = heatmaps(head, c3, c4, c5, 1, method)
-        heat, same = heatmaps(head, c3, c4, c5, 1, method, fine_c5=fine)
-        torch.testing.assert_close(heat[:, ::2, ::2], heat[:, 1::2, 1::2])
-        if method != "gradcam++":  # which asks how much activation there is in all
-            torch.testing.assert_close(heat[:, ::2, ::2], plain)
-        assert torch.equal(same, logits)
+# --- two scales ------------------------------------------------------------------------------------------
 
 
 def test_two_scales_give_the_geometric_mean_of_their_maps():
     head, (c3, c4, c5) = PooledHead(), levels(n=1)
-    heat, _ = heatmaps(head, c3, c4, c5, 1, "layercam", fuse_scales=True)
+    heatmap, _ = heatmaps(head, c3, c4, c5, 1, "layercam", fuse_scales=True)
     leaves = [c4.clone().requires_grad_(), c5.clone().requires_grad_()]
     gradients = torch.autograd.grad(log_odds(head(c3, *leaves), 1).sum(), leaves)
     fine, coarse = (layercam(c, g) for c, g in zip((c4, c5), gradients, strict=True))
     coarse = nn.functional.interpolate(coarse[None], fine.shape[1:], mode="bilinear")[0]
-    torch.testing.assert_close(heat, (fine / fine.max() * coarse / coarse.max()).sqrt())
-    assert heat.shape == (1, *c4.shape[2:])
+    torch.testing.assert_close(heatmap, (fine / fine.max() * coarse / coarse.max()).sqrt())
+    assert heatmap.shape == (1, *c4.shape[2:])
 
 
-def test_a_head_that_does_not_look_at_c4_maps_c5_alone():
+def test_a_head_that_ignores_c4_maps_c5_alone():
     head, (c3, c4, c5) = PooledHead(), levels(n=1)
     alone = lambda c3, c4, c5: head(c5, c5, c5)  # noqa: E731
-    heat, _ = heatmaps(alone, c3, c4, c5, 1, fuse_scales=True)
+    heatmap, _ = heatmaps(alone, c3, c4, c5, 1, fuse_scales=True)
     plain, _ = heatmaps(alone, c3, c4, c5, 1)
     expected = nn.functional.interpolate(plain[None], c4.shape[2:], mode="bilinear")[0]
-    torch.testing.assert_close(heat, expected / expected.max())
+    torch.testing.assert_close(heatmap, expected / expected.max())
 
 
-# --- errors are sentences --------------------------------------------------------------------------------
+# --- errors ----------------------------------------------------------------------------------------------
 
 
-def test_wrong_calls_are_told_in_a_sentence():
+def test_invalid_arguments_are_errors():
     head, c = PooledHead(), levels()
     with pytest.raises(ValueError, match="choose one of grad"):
         heatmaps(head, *c, 1, method="guesswork")
@@ -334,13 +322,13 @@ def test_fecnn_map_equals_plain_autograd_through_the_whole_network():
     alpha = c5.grad.mean((2, 3), keepdim=True)
     expected = torch.relu((alpha * c5).sum(1)).detach()
     with torch.inference_mode():
-        heat, head_logits = heatmaps(network.head, *network.backbone(images), positive=1)
+        heatmap, head_logits = heatmaps(network.head, *network.backbone(images), positive=1)
     torch.testing.assert_close(head_logits, logits.detach())
-    torch.testing.assert_close(heat, expected, rtol=1e-3, atol=1e-6 * float(expected.max()))
+    torch.testing.assert_close(heatmap, expected, rtol=1e-3, atol=1e-6 * float(expected.max()))
 
 
 class KeepsSize(nn.Module):
-    """A network without strides, so that pytorch-grad-cam's resizing of its maps changes nothing."""
+    """A network without strides, so that pytorch-grad-cam's resizing has no effect."""
 
     def __init__(self):
         super().__init__()
@@ -371,10 +359,10 @@ def test_maps_equal_those_of_pytorch_grad_cam(method, name):
     network.head.forward = lambda c3, c4, c5: PooledHead.forward(network.head, c3.detach(), c4.detach(), c5)
     images = torch.rand(3, 1, 8, 8, generator=torch.Generator().manual_seed(5))
     targets = [lambda z: z[2] - torch.logsumexp(z[:2], 0)] * 3
-    with getattr(pytorch_grad_cam, name)(model=network, target_layers=[network.backbone[-1]]) as rival:
-        expected = torch.from_numpy(rival(input_tensor=images, targets=targets))
+    with getattr(pytorch_grad_cam, name)(model=network, target_layers=[network.backbone[-1]]) as reference:
+        expected = torch.from_numpy(reference(input_tensor=images, targets=targets))
     with torch.no_grad():
         c5 = network.backbone(images)
-    heat, _ = heatmaps(network.head, c5, c5, c5, 2, method)
-    assert expected.amax((1, 2)).min() > 0.99  # its own maps are stretched to 0..1, too
-    torch.testing.assert_close(normalized(heat), expected.float(), atol=1e-4, rtol=0)
+    heatmap, _ = heatmaps(network.head, c5, c5, c5, 2, method)
+    assert expected.amax((1, 2)).min() > 0.99  # its maps are scaled to 0..1, too
+    torch.testing.assert_close(normalized(heatmap), expected.float(), atol=1e-4, rtol=0)

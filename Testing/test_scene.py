@@ -1,4 +1,4 @@
-"""scene: Analysis -> MRML nodes, on the real classes."""
+"""scene: Analysis -> MRML nodes, with the real classes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from helpers_scene import (  # noqa: E402
     box_corners,
     column,
     grid,
-    rotation,
+    move,
     same_points,
     small_analysis,
 )
@@ -31,14 +31,14 @@ from LesionAnalysisLib.scene import (  # noqa: E402
     ct_from_node,
     write_mrb,
 )
-from LesionAnalysisLib.scene import boxes as lesions_module  # noqa: E402
-from LesionAnalysisLib.scene.mrml import ijk_to_ras, voxels, vtk_matrix  # noqa: E402
+from LesionAnalysisLib.scene.boxes import place_box  # noqa: E402
+from LesionAnalysisLib.scene.mrml import ijk_to_ras, voxels  # noqa: E402
 from LesionAnalysisLib.volume import CtVolume  # noqa: E402
 
 LIBRARY = Path(__file__).parents[1] / "LesionAnalysis"
 
 
-def test_scene_holds_every_result_under_its_name(app):
+def test_the_scene_holds_every_result_under_its_name(app):
     analysis = small_analysis()
     ct = add_ct(app, analysis)
     nodes = add_to_scene(analysis, app.scene, ct)
@@ -61,11 +61,11 @@ def test_scene_holds_every_result_under_its_name(app):
     assert [box.GetName() for box in nodes.boxes.values()] == ["L01 GGO 0.91", "L02 GGO 0.91", "L03 GGO 0.91"]
     assert all(node.GetNodeReference("LesionAnalysis.CT") is ct for node in app.tagged())
     assert json.loads(nodes.analysis.GetText()) == to_json(analysis)
-    assert nodes.notes == ("A stand-in, not a CT.",)
+    assert nodes.notes == ("Made for tests, not a CT.",)
     assert ct.GetAttribute("LesionAnalysis.Role") is None
 
 
-def test_ct_is_made_in_a_lung_window_where_none_is_given(app):
+def test_without_a_ct_node_one_is_made_in_a_lung_window(app):
     nodes = add_to_scene(small_analysis("case 7"), app.scene)
     display = nodes.ct.GetDisplayNode()
     assert (nodes.ct.GetName(), nodes.lam.GetName()) == ("case 7", "case 7 LAM")
@@ -77,7 +77,7 @@ def test_ct_is_made_in_a_lung_window_where_none_is_given(app):
     assert app.nodes("vtkMRMLScalarVolumeNode") == [again.ct, again.lam, again.labels]
 
 
-def test_pictures_are_shown_in_their_full_range_of_gray(app):
+def test_uncalibrated_images_are_shown_in_the_full_range_of_gray(app):
     nodes = add_to_scene(small_analysis("photo", calibrated=False), app.scene)
     display = nodes.ct.GetDisplayNode()
     assert (display.GetWindow(), display.GetLevel()) == (255, 127)
@@ -113,11 +113,7 @@ def test_boxes_and_peaks_lie_where_the_lesions_are(app, name):
 def test_results_follow_the_transform_of_the_ct(app):
     analysis = small_analysis(matrix=GRIDS["oblique"])
     ct = add_ct(app, analysis)
-    transform = app.scene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "registration")
-    moved = rotation(5, 10, -30)
-    moved[:3, 3] = (100, -50, 20)
-    transform.SetMatrixTransformToParent(vtk_matrix(moved))
-    ct.SetAndObserveTransformNodeID(transform.GetID())
+    moved = move(app, ct)
     nodes = add_to_scene(analysis, app.scene, ct)
     here, there = np.zeros(6), np.zeros(6)
     ct.GetRASBounds(here)
@@ -131,10 +127,10 @@ def test_results_follow_the_transform_of_the_ct(app):
     assert np.allclose(peak, (moved @ (*analysis.lesions[0].peak_ras_mm, 1))[:3])
 
 
-def test_box_on_a_sheared_grid_holds_the_whole_lesion():
+def test_a_box_on_a_sheared_grid_contains_the_whole_lesion():
     matrix = grid()
-    matrix[1, 2] = 1.2  # tilted gantry: K runs towards the front, too
-    placement, size = lesions_module.place_box(((0, 0, 0), (10, 10, 10)), matrix)
+    matrix[1, 2] = 1.2  # tilted gantry: K points to the front, too
+    placement, size = place_box(((0, 0, 0), (10, 10, 10)), matrix)
     assert np.allclose(placement[:3, :3] @ placement[:3, :3].T, np.eye(3))
     assert np.linalg.det(placement[:3, :3]) == pytest.approx(1)
     corners = np.array([(*corner, 1) for corner in product((0, 10), repeat=3)]) @ matrix.T
@@ -143,7 +139,7 @@ def test_box_on_a_sheared_grid_holds_the_whole_lesion():
     assert np.prod(size) < 1.6 * abs(np.linalg.det(matrix[:3, :3])) * 1000
 
 
-def test_boxes_are_for_looking_only_and_colored_by_cluster(app):
+def test_boxes_are_locked_and_colored_by_cluster(app):
     analysis = small_analysis()
     nodes = add_to_scene(analysis, app.scene)
     for lesion in analysis.lesions:
@@ -156,11 +152,11 @@ def test_boxes_are_for_looking_only_and_colored_by_cluster(app):
         assert color == cluster_color(lesion.cluster)
         assert box.GetAttribute("LesionAnalysis.Lesion") == str(lesion.id)
         assert box.GetAttribute("LesionAnalysis.Cluster") == str(lesion.cluster)
-    said = "slices 5 to 12, cluster 2 (consolidation), score 0.91, 16.1 ml, -550 HU"
-    assert nodes.boxes[1].GetDescription() == said
+    description = "slices 5 to 12, cluster 2 (consolidation), activation 0.91, 16.1 ml, -550 HU"
+    assert nodes.boxes[1].GetDescription() == description
 
 
-def test_peaks_carry_the_number_of_their_cluster(app):
+def test_peaks_are_labeled_with_the_number_of_their_cluster(app):
     nodes = add_to_scene(small_analysis(), app.scene)
     assert nodes.peaks.GetLocked()
     assert [nodes.peaks.GetNthControlPointLabel(index) for index in range(3)] == ["2", "1", "2"]
@@ -195,7 +191,7 @@ def test_colors_can_be_perceptually_uniform(app):
     assert again.colors.GetLookupTable().GetTableValue(255)[:3] == pytest.approx((0.988, 1, 0.643), abs=0.01)
 
 
-def test_tables_are_typed_and_hold_what_the_analysis_says(app):
+def test_tables_are_typed_and_agree_with_the_analysis(app):
     analysis = small_analysis()
     nodes = add_to_scene(analysis, app.scene)
     assert column(nodes.slices, "index") == list(range(24))
@@ -208,8 +204,10 @@ def test_tables_are_typed_and_hold_what_the_analysis_says(app):
     assert column(nodes.lesions, "name") == [lesion.label for lesion in analysis.lesions]
     assert column(nodes.lesions, "volume_ml") == [lesion.volume_ml for lesion in analysis.lesions]
     assert column(nodes.lesions, "max_s_mm") == [lesion.box_ras_mm[1][2] for lesion in analysis.lesions]
-    kinds = [nodes.lesions.GetTable().GetColumnByName(name).GetDataTypeAsString() for name in ("id", "name")]
-    assert kinds == ["int", "string"]
+    assert column(nodes.lesions, "activation") == [lesion.activation for lesion in analysis.lesions]
+    assert nodes.lesions.GetTable().GetColumnByName("score") is None  # it is 1.00 nearly everywhere
+    dtypes = [nodes.lesions.GetTable().GetColumnByName(name).GetDataTypeAsString() for name in ("id", "name")]
+    assert dtypes == ["int", "string"]
     assert nodes.lesions.GetColumnTitle("volume_ml") == "Volume (ml)"
 
 
@@ -223,7 +221,7 @@ def test_chart_shows_probability_along_the_slices(app):
     assert tuple(nodes.chart.GetYAxisRange()) == (0, 1)
 
 
-def test_more_lesions_than_views_can_show_keep_their_rows(app):
+def test_more_lesions_than_boxes_keep_their_rows(app):
     boxes = [((2 + n % 50, 2 + n // 3, n % 20), (3 + n % 50 + n % 5, 4 + n // 3, n % 20)) for n in range(130)]
     analysis = small_analysis(boxes=boxes)
     nodes = add_to_scene(analysis, app.scene)
@@ -236,7 +234,7 @@ def test_more_lesions_than_views_can_show_keep_their_rows(app):
     assert "Only the 100 largest of 130 lesions have a box" in nodes.warnings.GetText()
 
 
-def test_analysis_without_lesions_is_a_scene_too(app, tmp_path):
+def test_an_analysis_without_lesions_is_added_too(app, tmp_path):
     analysis = replace(small_analysis(boxes=[]), warnings=())
     nodes = add_to_scene(analysis, app.scene)
     assert (nodes.boxes, nodes.warnings) == ({}, None)
@@ -254,7 +252,7 @@ def test_ct_array_is_copied_not_shared(app):
     assert analysis.lam.max() == 100
 
 
-def test_without_mrml_the_library_loads_and_the_scene_says_what_to_install():
+def test_without_mrml_the_library_loads_and_the_scene_tells_what_to_install():
     code = (
         "import sys; sys.modules['slicer'] = None\n"
         "import LesionAnalysisLib, LesionAnalysisLib.report\n"
@@ -275,9 +273,9 @@ def test_a_volume_node_becomes_a_ct_with_its_geometry(app):
     assert ct.name == node.GetName()
 
 
-@pytest.mark.parametrize("kind", ["vtkMRMLModelNode", "vtkMRMLScalarVolumeNode", "vtkMRMLLabelMapVolumeNode"])
-def test_other_nodes_and_empty_volumes_are_refused_with_a_sentence(app, kind):
+@pytest.mark.parametrize("node_class", ["vtkMRMLModelNode", "vtkMRMLScalarVolumeNode", "vtkMRMLLabelMapVolumeNode"])
+def test_other_nodes_and_empty_volumes_are_refused(app, node_class):
     with pytest.raises(ValueError, match="chest CT"):
-        ct_from_node(app.scene.AddNewNodeByClass(kind, "x"))
+        ct_from_node(app.scene.AddNewNodeByClass(node_class, "x"))
     with pytest.raises(ValueError, match="Choose a volume node"):
         ct_from_node(None)

@@ -1,4 +1,4 @@
-"""scene.mrb: written, read back into fresh and used scenes, and drawn as slice views show it."""
+"""scene.mrb: written, read into empty and used scenes, and rendered in slice views."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from helpers_scene import (  # noqa: E402
     add_ct,
     box_corners,
     column,
-    rotation,
+    move,
     same_points,
     small_analysis,
     snapshot,
@@ -25,10 +25,10 @@ from helpers_scene import (  # noqa: E402
 from LesionAnalysisLib.colors import cluster_color  # noqa: E402
 from LesionAnalysisLib.report import to_json  # noqa: E402
 from LesionAnalysisLib.scene import add_to_scene, find_in_scene, show_in_slice_views, write_mrb  # noqa: E402
-from LesionAnalysisLib.scene.mrml import ijk_to_ras, voxels, vtk_matrix  # noqa: E402
+from LesionAnalysisLib.scene.mrml import ijk_to_ras, voxels  # noqa: E402
 
 
-def test_bundle_read_into_a_fresh_scene_brings_everything_back(app, tmp_path):
+def test_a_bundle_read_into_an_empty_scene_restores_everything(app, tmp_path):
     analysis = small_analysis("Fall Ü/1", matrix=GRIDS["oblique"])
     folder = tmp_path / "Ausgabe ä"
     folder.mkdir()
@@ -44,7 +44,7 @@ def test_bundle_read_into_a_fresh_scene_brings_everything_back(app, tmp_path):
     assert np.allclose(ijk_to_ras(ct), GRIDS["oblique"], atol=1e-4)
     assert np.allclose(ijk_to_ras(nodes.lam), GRIDS["oblique"], atol=1e-4)
     assert (ct.GetDisplayNode().GetWindow(), ct.GetDisplayNode().GetLevel()) == (1500, -600)
-    assert ct.GetDisplayNode().GetColorNode().GetName() == "Gray"
+    assert ct.GetDisplayNode().GetColorNode().GetName() == "Grey"
     assert nodes.lam.GetDisplayNode().GetColorNode() is nodes.colors
     assert nodes.lam.GetDisplayNode().GetLowerThreshold() == 1
     assert nodes.colors.GetLookupTable().GetTableValue(255) == pytest.approx((0.5, 0, 0, 1), abs=0.01)
@@ -69,7 +69,7 @@ def test_bundle_read_into_a_fresh_scene_brings_everything_back(app, tmp_path):
     assert tree.GetItemOwnerPluginName(nodes.folder) == "Folder"
 
 
-def test_bundle_opens_with_the_strongest_lesion_in_all_views(app, tmp_path):
+def test_a_bundle_opens_with_the_largest_lesion_in_all_views(app, tmp_path):
     analysis = small_analysis()
     write_mrb(analysis, tmp_path / "scene.mrb")
     logic = slicer.vtkMRMLSliceLogic()  # a view of the running Slicer: the loaded one is copied onto it
@@ -98,7 +98,7 @@ def test_bundle_opens_with_the_strongest_lesion_in_all_views(app, tmp_path):
     assert layout.GetViewArrangement() == layout.SlicerLayoutFourUpPlotTableView
 
 
-def test_bundle_added_to_a_scene_with_other_results_mixes_nothing_up(app, tmp_path):
+def test_a_bundle_added_to_a_scene_with_other_results_stays_separate(app, tmp_path):
     other = small_analysis(boxes=[((30, 20, 4), (40, 30, 9))])
     mine = add_ct(app, other, "mine")
     kept = add_to_scene(other, app.scene, mine)
@@ -115,7 +115,7 @@ def test_bundle_added_to_a_scene_with_other_results_mixes_nothing_up(app, tmp_pa
     assert app.scene.GetNumberOfNodes() == count - 3  # the boxes' storage nodes, which come back on saving
 
 
-def test_bundle_does_not_touch_the_scene_of_the_user(app, tmp_path, monkeypatch):
+def test_writing_a_bundle_does_not_change_the_scene_of_the_user(app, tmp_path, monkeypatch):
     monkeypatch.setattr(slicer, "mrmlScene", app.scene, raising=False)
     add_to_scene(small_analysis())
     before, changed = snapshot(app), app.scene.GetMTime()
@@ -124,7 +124,7 @@ def test_bundle_does_not_touch_the_scene_of_the_user(app, tmp_path, monkeypatch)
     assert app.scene.GetMTime() == changed
 
 
-def test_bundle_is_packed_once_and_named_without_surprises(tmp_path):
+def test_a_bundle_holds_compressed_voxels_under_plain_names(tmp_path):
     write_mrb(small_analysis("photo", calibrated=False), tmp_path / "scene.mrb")
     with zipfile.ZipFile(tmp_path / "scene.mrb") as bundle:
         assert bundle.testzip() is None
@@ -139,7 +139,7 @@ def test_bundle_is_packed_once_and_named_without_surprises(tmp_path):
         )
 
 
-def test_bundle_that_fails_leaves_the_old_file_and_no_rest(tmp_path, monkeypatch):
+def test_a_bundle_that_fails_keeps_the_old_file_and_leaves_nothing_else(tmp_path, monkeypatch):
     target = tmp_path / "scene.mrb"
     target.write_bytes(b"old")
     monkeypatch.setattr(zipfile.ZipFile, "write", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
@@ -149,59 +149,55 @@ def test_bundle_that_fails_leaves_the_old_file_and_no_rest(tmp_path, monkeypatch
     assert [file.name for file in tmp_path.iterdir()] == ["scene.mrb"]
 
 
-# --- pictures -----------------------------------------------------------------------------------------------
+# --- rendered views -----------------------------------------------------------------------------------------------
 
 
-def near(picture, at, color, reach=4):
+def near(image, at, color, reach=4):
     """Whether a pixel within ``reach`` of ``at`` has this color."""
     row, column_ = at
-    patch = picture[row - reach : row + reach + 1, column_ - reach : column_ + reach + 1].astype(int)
+    patch = image[row - reach : row + reach + 1, column_ - reach : column_ + reach + 1].astype(int)
     return (np.abs(patch - color).max(axis=2) <= 24).any()
 
 
-def has_legend(picture):
+def has_legend(image):
     """Whether the right margin shows Jet, from blue over yellow to red."""
-    strip = picture[:, 400:].reshape(-1, 3).astype(int)
+    strip = image[:, 400:].reshape(-1, 3).astype(int)
     colors = ((0, 0, 255), (255, 255, 0), (255, 0, 0))
     return all((np.abs(strip - color).max(axis=1) < 24).any() for color in colors)
 
 
-def test_slice_view_draws_ct_lam_and_box(app, drawing, tmp_path):
+def test_a_slice_view_shows_ct_lam_and_box(app, drawing, tmp_path):
     analysis = small_analysis()
     write_mrb(analysis, tmp_path / "scene.mrb")
     view = SliceView(app, "Red")
     app.read(tmp_path / "scene.mrb")
-    picture = view.draw(tmp_path / "axial.png")
+    image = view.draw(tmp_path / "axial.png")
     lesion = analysis.lesions[0]
     level = lesion.peak_ras_mm[2]
     # Lung at -800 HU in the lung window, soft tissue at 40 HU.
-    assert picture[view.pixel((31.0, -31.0, level))] == pytest.approx((93, 93, 93), abs=3)
-    assert picture[view.pixel((-1.0, 20.0, level))] == pytest.approx((236, 236, 236), abs=3)
+    assert image[view.pixel((31.0, -31.0, level))] == pytest.approx((93, 93, 93), abs=3)
+    assert image[view.pixel((-1.0, 20.0, level))] == pytest.approx((236, 236, 236), abs=3)
     # Lesion at -550 HU (gray 136) under 100 percent of LAM (Jet's dark red), 45 percent opaque.
     at = view.pixel((lesion.peak_ras_mm[0] - 6, lesion.peak_ras_mm[1] - 8, level))
-    assert picture[at] == pytest.approx((0.55 * 136 + 0.45 * 128, 0.55 * 136, 0.55 * 136), abs=4)
-    # The patient's right is at the left; all four edges of the box are drawn in the cluster's color.
+    assert image[at] == pytest.approx((0.55 * 136 + 0.45 * 128, 0.55 * 136, 0.55 * 136), abs=4)
+    # The patient's right is on the left; all four edges of the box have the cluster's color.
     (left, back, _), (right, front, _) = lesion.box_ras_mm
     assert view.pixel((right, front, level))[1] < 256
     color = np.array(list(bytes.fromhex(cluster_color(lesion.cluster)[1:])))
     middle_r, middle_a = (left + right) / 2 + 4, (back + front) / 2 + 4
     for edge in ((left, middle_a), (right, middle_a), (middle_r, back), (middle_r, front)):
-        assert near(picture, view.pixel((*edge, level)), color)
-    assert not near(picture, view.pixel((middle_r + 4, middle_a + 4, level)), color)
+        assert near(image, view.pixel((*edge, level)), color)
+    assert not near(image, view.pixel((middle_r + 4, middle_a + 4, level)), color)
     # The label of the peak is white on the lesion.
-    assert near(picture, view.pixel(lesion.peak_ras_mm), (255, 255, 255), reach=14)
-    assert has_legend(picture)
+    assert near(image, view.pixel(lesion.peak_ras_mm), (255, 255, 255), reach=14)
+    assert has_legend(image)
     view.close()
 
 
-def test_slice_view_draws_an_oblique_ct_under_a_transform(app, drawing, tmp_path):
+def test_a_slice_view_shows_an_oblique_ct_under_a_transform(app, drawing, tmp_path):
     analysis = small_analysis(matrix=GRIDS["oblique"])
     ct = add_ct(app, analysis)
-    transform = app.scene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "registration")
-    moved = rotation(0, 0, 15)
-    moved[:3, 3] = (10, 20, -30)
-    transform.SetMatrixTransformToParent(vtk_matrix(moved))
-    ct.SetAndObserveTransformNodeID(transform.GetID())
+    moved = move(app, ct, (0, 0, 15), (10, 20, -30))
     view = SliceView(app, "Red")
     view.logic.GetSliceCompositeNode().SetBackgroundVolumeID(ct.GetID())
     nodes = add_to_scene(analysis, app.scene, ct)
@@ -210,28 +206,28 @@ def test_slice_view_draws_an_oblique_ct_under_a_transform(app, drawing, tmp_path
     lesion = analysis.lesions[0]
     peak = (moved @ (*lesion.peak_ras_mm, 1))[:3]
     view.logic.SetSliceOffset(float(peak[2]))
-    picture = view.draw(tmp_path / "oblique.png")
-    red, green, blue = picture[view.pixel(tuple(peak + (4, 0, 0)))].astype(int)
+    image = view.draw(tmp_path / "oblique.png")
+    red, green, blue = image[view.pixel(tuple(peak + (4, 0, 0)))].astype(int)
     assert red - green > 40
     assert abs(green - blue) < 8
     color = np.array(list(bytes.fromhex(cluster_color(lesion.cluster)[1:])))
-    drawn = np.argwhere(np.abs(picture.astype(int) - color).max(axis=2) <= 24)
-    # The outline is a turned rectangle: its middle is the peak's pixel, but for the tilt of the slice.
+    drawn = np.argwhere(np.abs(image.astype(int) - color).max(axis=2) <= 24)
+    # The outline is a rotated rectangle: its center is the peak's pixel, except for the tilt of the slice.
     middle = (drawn.min(axis=0) + drawn.max(axis=0)) / 2
     assert np.abs(middle - view.pixel(tuple(peak))).max() < 12
-    assert has_legend(picture)
+    assert has_legend(image)
     view.close()
 
 
-def test_slice_view_draws_pictures_upright(app, drawing, tmp_path):
+def test_a_slice_view_shows_uncalibrated_images_upright(app, drawing, tmp_path):
     analysis = small_analysis("photo", calibrated=False)
     write_mrb(analysis, tmp_path / "scene.mrb")
     view = SliceView(app, "Red", (384, 384))
     app.read(tmp_path / "scene.mrb")
-    picture = view.draw(tmp_path / "photo.png")
+    image = view.draw(tmp_path / "photo.png")
     array = analysis.ct.array[analysis.lesions[0].first_slice]
-    # Pixel (row 30, column 50) of the picture has no lesion: same gray, same place on the screen.
+    # Pixel (row 30, column 50) of the image has no lesion: same gray, same place on the screen.
     at = view.pixel(tuple(analysis.ct.ijk_to_ras[:3] @ (50, 30, 8, 1)))
     assert at == pytest.approx((30.5 * 6, 50.5 * 6), abs=4)
-    assert picture[at] == pytest.approx([array[30, 50]] * 3, abs=3)
+    assert image[at] == pytest.approx([array[30, 50]] * 3, abs=3)
     view.close()

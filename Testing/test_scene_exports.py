@@ -1,4 +1,4 @@
-"""scene: segmentation and color volume, made from the results; results added step by step."""
+"""scene: segmentation and color volume made from the results; results added step by step."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_segments_by_cluster_have_its_name_and_color(app):
     assert node.GetSegmentation().GetNumberOfLayers() == 1
 
 
-def test_segments_carry_codes_that_slicer_reads(app):
+def test_segments_have_codes_that_slicer_reads(app):
     analysis = small_analysis()
     lesions = (replace(analysis.lesions[0], type="consolidation"), *analysis.lesions[1:])
     nodes = add_to_scene(replace(analysis, lesions=lesions), app.scene)
@@ -121,7 +121,7 @@ def test_segments_carry_codes_that_slicer_reads(app):
     assert types == [("SCT", "52988006", "Lesion"), glass, glass]
 
 
-def test_second_segmentation_replaces_the_first(app):
+def test_a_second_segmentation_replaces_the_first(app):
     nodes = add_to_scene(small_analysis(), app.scene)
     first = make_segmentation(nodes)
     count = app.scene.GetNumberOfNodes()
@@ -132,7 +132,7 @@ def test_second_segmentation_replaces_the_first(app):
     assert find_in_scene(nodes.ct) == nodes
 
 
-def test_segmentation_survives_saving_and_loading(app, loaded):
+def test_a_segmentation_survives_saving_and_loading(app, loaded):
     analysis = small_analysis(matrix=GRIDS["oblique"])
     ct = add_ct(app, analysis)
     move(app, ct)
@@ -147,16 +147,17 @@ def test_segmentation_survives_saving_and_loading(app, loaded):
     assert make_segmentation(find_in_scene(again)) is node
 
 
-def test_what_cannot_be_segmented_is_refused_with_a_sentence(app):
+def test_what_cannot_be_segmented_is_refused(app):
     nodes = add_to_scene(replace(small_analysis(boxes=[]), warnings=()), app.scene)
     before = set(snapshot(app))
-    with pytest.raises(ValueError, match="No lesion was found in case"):
+    with pytest.raises(ValueError, match="No lesions were found in case"):
         make_segmentation(nodes)
     with pytest.raises(ValueError, match="'cluster' or by 'lesion'"):
         make_segmentation(nodes, by="slice")
-    old = add_to_scene(small_analysis("old"), app.scene)
-    with pytest.raises(ValueError, match="earlier version without a lesion map"):
-        make_segmentation(replace(old, labels=None, label_colors=None))
+    changed = add_to_scene(small_analysis("changed"), app.scene)
+    changed.labels.SetAndObserveImageData(None)
+    with pytest.raises(ValueError, match="missing or changed"):
+        make_segmentation(changed)
     assert before <= set(snapshot(app))
     assert app.tagged("segmentation") == []
 
@@ -170,7 +171,7 @@ def rgba_of(node):
 
 
 @pytest.mark.parametrize("name", ["axial", "very oblique"])
-def test_color_volume_shows_the_lam_in_its_colors(app, name):
+def test_the_color_volume_shows_the_lam_in_its_colors(app, name):
     analysis = small_analysis(matrix=GRIDS[name])
     ct = add_ct(app, analysis)
     move(app, ct)
@@ -192,7 +193,7 @@ def test_color_volume_shows_the_lam_in_its_colors(app, name):
     assert tree.GetItemParent(tree.GetItemByDataNode(node)) == nodes.folder
 
 
-def test_second_color_volume_replaces_the_first(app, loaded):
+def test_a_second_color_volume_replaces_the_first(app, loaded):
     nodes = add_to_scene(small_analysis(), app.scene)
     first = make_color_volume(nodes)
     count = app.scene.GetNumberOfNodes()
@@ -205,10 +206,10 @@ def test_second_color_volume_replaces_the_first(app, loaded):
     assert again.GetVoxelVectorType() == again.VoxelVectorTypeColorRGBA
 
 
-# --- what no longer fits ------------------------------------------------------------------------------------
+# --- outdated exports ------------------------------------------------------------------------------------
 
 
-def test_second_run_removes_exports_of_the_first_and_of_no_other_ct(app):
+def test_a_second_run_removes_exports_of_the_first_but_of_no_other_ct(app):
     analysis = small_analysis()
     one, two = (add_to_scene(analysis, app.scene, add_ct(app, analysis, name)) for name in "ab")
     count = app.scene.GetNumberOfNodes()
@@ -223,7 +224,7 @@ def test_second_run_removes_exports_of_the_first_and_of_no_other_ct(app):
     assert app.scene.GetNumberOfNodes() < count
 
 
-def test_removing_results_removes_everything_of_them(app):
+def test_removing_results_removes_all_of_their_nodes(app):
     analysis = small_analysis()
     ct = add_ct(app, analysis)
     app.scene.GetSubjectHierarchyNode().CreateItem(app.scene.GetSubjectHierarchyNode().GetSceneItemID(), ct)
@@ -234,14 +235,14 @@ def test_removing_results_removes_everything_of_them(app):
     assert set(snapshot(app)) == before
 
 
-def test_closing_the_scene_leaves_nothing_that_listens(app):
+def test_closing_the_scene_leaves_no_observers(app):
     nodes = add_to_scene(small_analysis(), app.scene)
-    seen = [make_segmentation(nodes), make_color_volume(nodes), nodes.labels, nodes.analysis, nodes.boxes[1]]
+    held = [make_segmentation(nodes), make_color_volume(nodes), nodes.labels, nodes.analysis, nodes.boxes[1]]
     rename_cluster(nodes, 1, "x")
     app.scene.Clear(True)
     del nodes
     gc.collect()
-    assert [node.GetReferenceCount() for node in seen] == [1] * len(seen)  # nobody but this list holds them
+    assert [node.GetReferenceCount() for node in held] == [1] * len(held)  # only this list holds them
     assert app.tagged() == []
     assert find_in_scene(add_to_scene(small_analysis(), app.scene).ct).labels is not None
 
@@ -249,7 +250,7 @@ def test_closing_the_scene_leaves_nothing_that_listens(app):
 # --- step by step -------------------------------------------------------------------------------------------
 
 
-def test_results_come_step_by_step_with_the_scene_free_in_between(app):
+def test_results_are_added_step_by_step_without_batch_processing_in_between(app):
     analysis = small_analysis()
     ct = add_ct(app, analysis)
     steps, shares = add_to_scene_steps(analysis, app.scene, ct), []
@@ -269,14 +270,14 @@ def test_results_come_step_by_step_with_the_scene_free_in_between(app):
     assert nodes == find_in_scene(ct)
 
 
-def test_mistakes_are_told_before_the_first_step(app):
-    with pytest.raises(ValueError, match="say which volume node"):
+def test_errors_are_raised_before_the_first_step(app):
+    with pytest.raises(ValueError, match="give the volume node"):
         add_to_scene_steps(replace(small_analysis(), ct=None), app.scene)
 
 
 @pytest.mark.parametrize("second_run", [False, True])
 @pytest.mark.parametrize("count", range(1, 7))
-def test_steps_that_are_given_up_leave_nothing_half_made(app, count, second_run):
+def test_cancelled_steps_leave_no_partial_results(app, count, second_run):
     analysis = small_analysis()
     ct = add_ct(app, analysis)
     app.scene.GetSubjectHierarchyNode().CreateItem(app.scene.GetSubjectHierarchyNode().GetSceneItemID(), ct)
@@ -291,7 +292,7 @@ def test_steps_that_are_given_up_leave_nothing_half_made(app, count, second_run)
     assert not app.scene.IsBatchProcessing()
 
 
-def test_a_ct_that_is_made_goes_with_steps_that_are_given_up(app):
+def test_cancelled_steps_remove_the_ct_that_they_made(app):
     before = set(snapshot(app))
     steps = add_to_scene_steps(small_analysis(), app.scene)
     next(steps), next(steps)
@@ -301,7 +302,7 @@ def test_a_ct_that_is_made_goes_with_steps_that_are_given_up(app):
 
 
 @pytest.mark.parametrize("how", ["removed", "closed"])
-def test_a_ct_that_disappears_meanwhile_ends_the_steps(app, how):
+def test_steps_end_when_the_ct_disappears(app, how):
     analysis = small_analysis()
     ct = add_ct(app, analysis)
     steps = add_to_scene_steps(analysis, app.scene, ct)

@@ -1,4 +1,4 @@
-"""scene: a second run, two CTs, the tree, mistakes; nothing that the user owns is touched."""
+"""scene: a second run, two CTs, the data tree, errors; nothing of the user is touched."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from LesionAnalysisLib.scene import (  # noqa: E402
     remove_results,
     show_in_slice_views,
 )
-from LesionAnalysisLib.scene import boxes as lesions_module  # noqa: E402
+from LesionAnalysisLib.scene import boxes as boxes_module  # noqa: E402
 from LesionAnalysisLib.scene.mrml import voxels  # noqa: E402
 
 
-def test_results_lie_in_one_folder_under_the_study_of_the_ct(app):
+def test_results_are_in_one_folder_under_the_study_of_the_ct(app):
     analysis = small_analysis()
     ct = add_ct(app, analysis)
     tree = app.scene.GetSubjectHierarchyNode()
@@ -40,7 +40,7 @@ def test_results_lie_in_one_folder_under_the_study_of_the_ct(app):
             assert tree.GetItemParent(tree.GetItemByDataNode(node)) == nodes.folder
 
 
-def test_folder_stays_where_the_user_moved_it(app):
+def test_the_folder_stays_where_the_user_moved_it(app):
     analysis = small_analysis()
     ct = add_ct(app, analysis)
     nodes = add_to_scene(analysis, app.scene, ct)
@@ -52,7 +52,7 @@ def test_folder_stays_where_the_user_moved_it(app):
     assert tree.GetItemParent(again.folder) == mine
 
 
-def test_removing_results_spares_what_the_user_put_into_the_folder(app):
+def test_removing_results_keeps_what_the_user_put_into_the_folder(app):
     analysis = small_analysis()
     ct = add_ct(app, analysis)
     before = set(snapshot(app))
@@ -71,7 +71,7 @@ def test_removing_results_spares_what_the_user_put_into_the_folder(app):
 # --- the second run -----------------------------------------------------------------------------------------
 
 
-def test_second_run_replaces_its_own_nodes(app):
+def test_a_second_run_replaces_the_nodes_of_the_first(app):
     ct = add_ct(app, small_analysis())
     first = add_to_scene(small_analysis(), app.scene, ct)
     view = app.scene.AddNewNodeByClass("vtkMRMLPlotViewNode", "view")
@@ -84,12 +84,12 @@ def test_second_run_replaces_its_own_nodes(app):
     assert column(second.lesions, "first_slice") == [4]
     assert second.peaks.GetNumberOfControlPoints() == 1
     assert app.tagged("warnings") == []
-    # Two boxes with their display nodes and the warnings are gone, nothing else came or went.
+    # Two boxes with their display nodes and the warnings are removed, all else is unchanged.
     assert app.scene.GetNumberOfNodes() == count - 5
     assert view.GetPlotChartNode() is second.chart
 
 
-def test_many_runs_leave_no_nodes_behind(app):
+def test_many_runs_do_not_accumulate_nodes(app):
     analysis = small_analysis()
     ct = add_ct(app, analysis)
     add_to_scene(analysis, app.scene, ct)
@@ -104,10 +104,10 @@ def test_two_cts_keep_their_own_results(app):
     one, two = add_ct(app, first, "one"), add_ct(app, second, "two")
     kept = add_to_scene(first, app.scene, one)
     add_to_scene(second, app.scene, two)
-    theirs = [kept.lam, kept.lesions, kept.peaks, *kept.boxes.values()]
-    before = [node.GetMTime() for node in theirs]
+    results = [kept.lam, kept.lesions, kept.peaks, *kept.boxes.values()]
+    before = [node.GetMTime() for node in results]
     again = add_to_scene(second, app.scene, two)
-    assert before == [node.GetMTime() for node in theirs]
+    assert before == [node.GetMTime() for node in results]
     assert again.folder != kept.folder
     remove_results(app.scene, two)
     assert len(app.tagged("box")) == 3
@@ -139,7 +139,7 @@ def test_nothing_of_the_user_is_touched(app):
     assert composite.GetForegroundVolumeID() is None
 
 
-def test_a_copy_that_the_user_made_of_a_result_stays(app):
+def test_a_copy_that_the_user_made_of_a_result_is_kept(app):
     analysis = small_analysis()
     ct = add_ct(app, analysis)
     nodes = add_to_scene(analysis, app.scene, ct)
@@ -151,7 +151,7 @@ def test_a_copy_that_the_user_made_of_a_result_stays(app):
     assert app.scene.IsNodePresent(copy)
 
 
-def test_results_come_in_one_batch(app):
+def test_results_are_added_in_one_batch(app):
     events = []
     for name in ("StartBatchProcessEvent", "EndBatchProcessEvent", "NodeAddedEvent"):
         event = getattr(app.scene, name)
@@ -162,7 +162,7 @@ def test_results_come_in_one_batch(app):
     assert events.count("StartBatchProcessEvent") == 1
 
 
-def test_undo_of_the_user_never_takes_half_an_analysis(app):
+def test_undo_never_removes_part_of_an_analysis(app):
     for name in ("vtkMRMLMarkupsROINode", "vtkMRMLMarkupsFiducialNode", "vtkMRMLTableNode"):
         default = getattr(slicer, name)()
         default.SetUndoEnabled(True)
@@ -184,7 +184,7 @@ def test_undo_of_the_user_never_takes_half_an_analysis(app):
     assert len(find_in_scene(nodes.ct).boxes) == 3
 
 
-def test_show_leaves_views_of_other_volumes_alone(app):
+def test_views_of_other_volumes_are_not_changed(app):
     analysis = small_analysis()
     ct, other = add_ct(app, analysis), add_ct(app, analysis, "other")
     composites = []
@@ -199,7 +199,7 @@ def test_show_leaves_views_of_other_volumes_alone(app):
     assert add_to_scene(analysis, app.scene, ct).lam.GetID() == composites[0].GetForegroundVolumeID()
 
 
-# --- mistakes -----------------------------------------------------------------------------------------------
+# --- errors -----------------------------------------------------------------------------------------------
 
 
 def test_another_volume_is_refused(app):
@@ -211,7 +211,7 @@ def test_another_volume_is_refused(app):
         add_to_scene(analysis, app.scene, ct)
     with pytest.raises(ValueError, match="not the volume that was analyzed"):
         add_to_scene(analysis, app.scene, app.scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "empty"))
-    with pytest.raises(ValueError, match="say which volume node"):
+    with pytest.raises(ValueError, match="give the volume node"):
         add_to_scene(replace(analysis, ct=None), app.scene)
     with pytest.raises(ValueError, match="jet, viridis, inferno"):
         add_to_scene(analysis, app.scene, color_map="rainbow")
@@ -219,20 +219,20 @@ def test_another_volume_is_refused(app):
     assert before <= set(snapshot(app))
 
 
-def test_an_error_half_way_leaves_nothing_half_made(app, monkeypatch):
+def test_an_error_leaves_no_partial_results(app, monkeypatch):
     before = set(snapshot(app))
 
     def fail(*_):
         raise RuntimeError("no")
 
-    monkeypatch.setattr(lesions_module, "_make_box", fail)
+    monkeypatch.setattr(boxes_module, "_make_box", fail)
     with pytest.raises(RuntimeError, match="no"):
         add_to_scene(small_analysis(), app.scene)
     assert set(snapshot(app)) == before
     assert not app.scene.IsBatchProcessing()
 
 
-def test_without_a_scene_the_error_says_so(monkeypatch):
+def test_a_missing_scene_is_an_error(monkeypatch):
     monkeypatch.setattr(slicer, "mrmlScene", None, raising=False)
     with pytest.raises(RuntimeError, match="no MRML scene"):
         add_to_scene(small_analysis())

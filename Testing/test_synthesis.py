@@ -1,4 +1,4 @@
-"""Synthesized lesions: where they lie, what they change, and what a network is taught by them."""
+"""Synthesized lesions: where they lie, what they change, and how a network is trained on them."""
 
 from dataclasses import replace
 
@@ -6,14 +6,17 @@ import numpy as np
 import pytest
 import torch
 from helpers_training import chest_image
+from LesionAnalysisLib.lungs import LungRegion
 from LesionAnalysisLib.network.fecnn import FeCNN
-from LesionAnalysisTrainingLib.augmentation import view
+from LesionAnalysisTrainingLib.augmentation import augmented_view
 from LesionAnalysisTrainingLib.data_loading import UNKNOWN, Views
-from LesionAnalysisTrainingLib.dataset import TRAIN, VALIDATION, Prepared, Sample
-from LesionAnalysisTrainingLib.distributed import Team
+from LesionAnalysisTrainingLib.dataset import TRAIN, VALIDATION, Sample
+from LesionAnalysisTrainingLib.distributed import ProcessGroup
+from LesionAnalysisTrainingLib.losses import lesion_loss
 from LesionAnalysisTrainingLib.synthesis import add_lesions
-from LesionAnalysisTrainingLib.trainer import Trainer, lesion_loss
+from LesionAnalysisTrainingLib.trainer import Trainer
 from LesionAnalysisTrainingLib.training_config import Augmentation, Phase, TrainingConfig
+from thin_networks import thin_networks
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -34,13 +37,13 @@ def clear_slice(size=192):
 @pytest.mark.parametrize("seed", range(8))
 def test_lesions_lie_in_the_lungs_and_fill_air_only(seed):
     gray_levels, mask = clear_slice()
-    changed, seen = add_lesions(gray_levels, mask, np.random.default_rng(seed))
-    assert changed.dtype == np.uint8 and seen.dtype == bool and seen.any()
+    changed, visible = add_lesions(gray_levels, mask, np.random.default_rng(seed))
+    assert changed.dtype == np.uint8 and visible.dtype == bool and visible.any()
     difference = changed.astype(int) - gray_levels
     assert (difference >= 0).all() and changed.max() <= 190
     assert not difference[~mask].any()  # soft tissue is as dense as a lesion can get
-    assert not (seen & (difference < 5) & (gray_levels == 60)).any()
-    assert difference[mask & ~seen].max() <= 0.11 * 130 + 1
+    assert not (visible & (difference < 5) & (gray_levels == 60)).any()
+    assert difference[mask & ~visible].max() <= 0.11 * 130 + 1
     assert difference[gray_levels == 185].max() <= 5  # the vessel stays
 
 
@@ -58,10 +61,10 @@ def test_too_little_lung_gets_no_lesion():
 # --- views ---------------------------------------------------------------------------------------------------
 
 
-class Pictures:
+class Regions:
     def __getitem__(self, i):
         gray_levels, mask = clear_slice()
-        return Prepared(gray_levels, mask, (20.0, 20.0, 170.0, 170.0), True)
+        return LungRegion(gray_levels, mask, (20.0, 20.0, 170.0, 170.0), True)
 
 
 def samples():
@@ -76,15 +79,15 @@ def config(**changes):
 
 
 def views(settings, seed=(0,), **options):
-    return Views(Pictures(), samples(), np.arange(6), 64, settings, seed, positive=1, **options)
+    return Views(Regions(), samples(), np.arange(6), 64, settings, seed, positive=1, **options)
 
 
 def test_a_slice_with_synthesized_lesions_has_the_disease_and_its_marks():
-    picture, label, marks = views(config(), marks=True)[0]
-    clear = view(Pictures()[0], 64, 0.03, None, None)
+    image, label, marks = views(config(), marks=True)[0]
+    clear = Regions()[0].view(64, 0.03, False).image
     assert label == 1 and marks.shape == (8, 8) and marks.dtype == torch.float32
     assert 0 < marks.max() <= 1 and marks.min() == 0
-    brighter = (picture[0].numpy().astype(int) - clear).reshape(8, 8, 8, 8).mean((1, 3))
+    brighter = (image[0].numpy().astype(int) - clear).reshape(8, 8, 8, 8).mean((1, 3))
     assert np.corrcoef(brighter.ravel(), marks.numpy().ravel())[0, 1] > 0.6  # the marks lie where the lesions are
 
 
@@ -102,14 +105,22 @@ def test_plain_views_and_those_without_marks_show_no_synthesized_lesion():
 
 def test_erased_boxes_are_even():
     erased = replace(Augmentation(*([0.0] * 14)), erase_chance=1.0)
-    changed = view(Pictures()[0], 64, 0.03, erased, np.random.default_rng(3)).astype(int)
-    plain = view(Pictures()[0], 64, 0.03, replace(erased, erase_chance=0.0), np.random.default_rng(3)).astype(int)
+    changed, plain = (
+        augmented_view(Regions()[0], 64, 0.03, settings, np.random.default_rng(3)).astype(int)
+        for settings in (erased, replace(erased, erase_chance=0.0))
+    )
     inside = np.abs(changed - plain) > 2
     assert 0.005 < inside.mean() < 0.3
     assert len(np.unique(changed[inside])) <= 3  # one gray a box
 
 
-# --- what is taught ------------------------------------------------------------------------------------------
+@pytest.fixture
+def thin():
+    with thin_networks():
+        yield
+
+
+# --- training ----------------------------------------------------------------------------------------------
 
 
 def test_the_loss_is_cross_entropy_where_lesions_are_known():
@@ -118,7 +129,7 @@ def test_the_loss_is_cross_entropy_where_lesions_are_known():
     assert float(lesion_loss(cells, marks + 1)) == pytest.approx(3 * np.log1p(np.exp(-2.0)), abs=1e-5)
 
 
-def test_an_unknown_slice_asks_its_surest_cells_only():
+def test_a_slice_with_unknown_marks_trains_its_highest_cells_only():
     cells = torch.full((1, 8, 8), -3.0, requires_grad=True)
     with torch.no_grad():
         cells[0, 2, 5] = 1.0
@@ -126,44 +137,37 @@ def test_an_unknown_slice_asks_its_surest_cells_only():
     assert cells.grad[0, 2, 5] < 0 and int((cells.grad != 0).sum()) == 1
 
 
-def test_a_lesion_head_learns_and_leaves_the_diagnosis_alone(tmp_path):
-    trainer = Trainer(samples(), Pictures(), 2, 1, config(), tmp_path, Team(torch.device("cpu")), log=lambda _: None)
+def test_a_lesion_head_learns_and_leaves_the_diagnosis_alone(tmp_path, thin):
+    trainer = Trainer(samples(), Regions(), 2, 1, config(), tmp_path, ProcessGroup(torch.device("cpu")),
+                      log=lambda _: None)  # fmt: skip
     network = trainer.run()
     assert network.settings["lesion_head"] and len(trainer.history) == 2
     maps = network.backbone(torch.rand(1, 1, 64, 64))
-    assert network.head.lesion_logits(*maps).shape == (1, 8, 8)
+    assert network.head.lesions(network.head.pyramid(*maps)[0]).shape == (1, 8, 8)
     bare = FeCNN("resnet18").eval()
     bare.load_state_dict({n: v for n, v in network.state_dict().items() if not n.startswith("head.lesions")})
     with torch.inference_mode():
         assert torch.equal(bare.head(*maps), network.head(*maps))
 
 
-def test_mixed_pictures_are_learned_from(tmp_path):
-    settings = config(lesion_head=False, augmentation=Augmentation(), mixup=0.3)
-    trainer = Trainer(samples(), Pictures(), 2, 1, settings, tmp_path, Team(torch.device("cpu")), log=lambda _: None)
-    trainer.run()
-    assert all(np.isfinite(row["loss"]) for row in trainer.history)
-
-
 @pytest.mark.parametrize(
     ("changes", "word"),
-    [({"lesion_head": True}, "synthesized"), ({"lesion_head": True, "fpn": False}, "needs FPN"), ({"mixup": -1}, "0"),
-     ({"lesion_head": True, "mixup": 0.2, "augmentation": Augmentation(lesion_chance=0.3)}, "mixed pictures")],
-)  # fmt: skip
+    [({"lesion_head": True}, "synthesized"), ({"lesion_head": True, "fpn": False}, "needs FPN")],
+)
 def test_settings_that_do_not_fit_are_refused(changes, word):
     with pytest.raises(ValueError, match=word):
         TrainingConfig(**changes)
 
 
-def test_a_picture_without_lungs_stays_as_it_is():
-    class NoLungs(Pictures):
+def test_an_image_without_lungs_gets_no_lesions():
+    class NoLungs(Regions):
         def __getitem__(self, i):
             return replace(super().__getitem__(i), found=False)
 
-    shown = Views(NoLungs(), samples(), np.arange(6), 64, config(), (0,), positive=1, marks=True)[0]
-    assert shown[1] == 0 and not shown[2].any()
+    item = Views(NoLungs(), samples(), np.arange(6), 64, config(), (0,), positive=1, marks=True)[0]
+    assert item[1] == 0 and not item[2].any()
 
 
 def test_toy_lungs_can_hold_lesions():
-    picture = chest_image(np.random.default_rng(0), False, 192)
-    assert add_lesions(picture, lungs(), np.random.default_rng(0)) is not None
+    image = chest_image(np.random.default_rng(0), False, 192)
+    assert add_lesions(image, lungs(), np.random.default_rng(0)) is not None

@@ -1,4 +1,4 @@
-"""The command line of the training, and what Slicer makes of it: panel, options, progress, errors."""
+"""The command line of the training and its panel in Slicer: options, progress, errors."""
 
 import argparse
 import os
@@ -40,7 +40,7 @@ LABELS = load_module().panel_labels()
 
 
 def slicer_line(**values):
-    """What Slicer passes when somebody sets ``values``, by the names of the parameters, and leaves the rest."""
+    """What Slicer passes when ``values`` are set, by the names of the parameters, and the rest is left as it is."""
     assert set(values) <= set(PARAMETERS)
     words = []
     for name, parameter in PARAMETERS.items():
@@ -63,7 +63,7 @@ def from_line(*words):
 
 
 def refusal(capfd, *words):
-    """What a wrong command line is answered with, on standard error; nothing is read or written."""
+    """The message on standard error for a wrong command line; nothing is read or written."""
     try:
         assert cli.train_main(["d", "-o", "m", *words]) == 2
     except SystemExit as request:
@@ -72,7 +72,7 @@ def refusal(capfd, *words):
 
 
 def start(script, *words, cwd=None):
-    """Start it as Slicer does: no path to any library, another folder."""
+    """Start it as Slicer does: without a path to any library, in another folder."""
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
     environment |= {"PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
     command = [sys.executable, str(script), *map(str, words)]
@@ -111,7 +111,7 @@ def test_names_of_parameters_and_options_are_those_that_slicer_accepts(name):
 
 
 @pytest.mark.parametrize("name", PARAMETERS)
-def test_every_parameter_is_an_option_of_its_kind(name):
+def test_every_parameter_is_an_option_of_its_type(name):
     parameter = PARAMETERS[name]
     options = {word: action for action in cli._parser()._actions for word in action.option_strings}
     option = options[f"--{parameter.findtext('longflag').replace('_', '-')}"]
@@ -135,16 +135,16 @@ def test_every_parameter_is_an_option_of_its_kind(name):
 
 
 def test_the_panel_offers_its_folders_as_such():
-    kinds = {name: (p.tag, p.findtext("channel")) for name, p in PARAMETERS.items()}
-    assert kinds["data"] == ("directory", "input") and kinds["output"] == ("directory", "output")
-    assert kinds["weights"] == ("file", "input")
+    types = {name: (p.tag, p.findtext("channel")) for name, p in PARAMETERS.items()}
+    assert types["data"] == ("directory", "input") and types["output"] == ("directory", "output")
+    assert types["weights"] == ("file", "input")
 
 
 # --- options ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_an_untouched_panel_gives_the_recipe_to_the_letter(recipe):
+def test_an_untouched_panel_gives_exactly_the_recipe(recipe):
     assert from_slicer(recipe=recipe) == RECIPES[recipe] == from_line("--recipe", recipe)
 
 
@@ -296,7 +296,7 @@ def test_progress_is_what_slicer_reads(module, training, capfd, monkeypatch):
 
 
 def test_a_long_training_is_brief(module, training, capfd, monkeypatch):
-    """Slicer searches all that was said for progress when the training ends."""
+    """Slicer parses all output for progress when the training ends."""
     now = [0.0]
     monkeypatch.setattr(panel.time, "monotonic", lambda: now[0])
 
@@ -342,7 +342,7 @@ def test_a_failure_is_one_sentence_on_standard_error(module, training, capfd, er
     assert out.splitlines()[-1].startswith("<filter-end>")
 
 
-def test_messages_speak_of_the_panel_and_not_of_options(module, training, capfd):
+def test_messages_name_labels_of_the_panel_instead_of_options(module, training, capfd):
     def act(data, output, config, log, progress, **more):
         log("Warning: give weights with --weights.")
         raise ValueError("Allow it with --mixed-patients, or add --resume; --split stays.")
@@ -356,19 +356,19 @@ def test_messages_speak_of_the_panel_and_not_of_options(module, training, capfd)
 
 
 @pytest.mark.parametrize("values", [{}, {"data": ".", "output": "."}, {"data": "d", "output": "."}, {"data": "d"}])
-def test_a_folder_that_nobody_chose_is_asked_for(module, capfd, values):
-    """Slicer's buttons show the current folder, and pass it as a dot, until somebody chooses one."""
+def test_a_folder_that_was_not_chosen_is_asked_for(module, capfd, values):
+    """Slicer's buttons show the current folder, and pass it as a dot, until one is chosen."""
     assert module.main(slicer_line(**values)) == 2
     assert capfd.readouterr().err == "Choose the folder of the labeled slices and a folder for the model.\n"
 
 
 def test_a_wrong_entry_is_named_by_its_label(module, capfd):
     assert module.main(slicer_line(data="d", output="m", sizes="big")) == 2
-    assert capfd.readouterr().err == "'Picture sizes': 'big' is not a list of whole numbers such as 256,384.\n"
+    assert capfd.readouterr().err == "'Image sizes': 'big' is not a list of whole numbers such as 256,384.\n"
 
 
 @pytest.mark.parametrize("package", ["torch", "sklearn"])
-def test_a_missing_package_ends_with_a_sentence_before_the_training(tmp_path, package):
+def test_a_missing_package_is_reported_before_the_training(tmp_path, package):
     site = tmp_path / "site"
     site.mkdir()
     (site / "sitecustomize.py").write_text(
@@ -390,7 +390,7 @@ def test_a_missing_package_ends_with_a_sentence_before_the_training(tmp_path, pa
 
 def test_a_broken_installation_says_so(module):
     for error in (ImportError("DLL load failed"), ModuleNotFoundError("No module", name="LesionAnalysisLib.lungs")):
-        assert "install the extension again" in module.missing(error)
+        assert "reinstall the extension" in module.missing(error)
 
 
 # --- where the libraries are --------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""From folders to prepared slices: what is read, what is refused in which words, what waits in the store."""
+"""From folders to prepared slices: what is read, what is refused and why, and the store of lung regions."""
 
 import csv
 import errno
@@ -16,10 +16,9 @@ import numpy as np
 import pytest
 from helpers_training import chest_image, class_folders, other_image, save
 from helpers_volume import chest, refusal, write_series, write_volume
-from LesionAnalysisLib.lungs import Preprocessing, lung_slices, prepare_image, segment_lungs
+from LesionAnalysisLib.lungs import LungRegion, Preprocessing, lung_slices, prepare_image, segment_lungs
 from LesionAnalysisLib.phantom import make_phantom
 from LesionAnalysisLib.volume import read_ct
-from LesionAnalysisTrainingLib.augmentation import view
 from LesionAnalysisTrainingLib.dataset import (
     TEST,
     TRAIN,
@@ -34,6 +33,7 @@ from LesionAnalysisTrainingLib.dataset import (
 from LesionAnalysisTrainingLib.dataset.duplicates import find_repeats
 from LesionAnalysisTrainingLib.dataset.inspection import inspect
 from LesionAnalysisTrainingLib.dataset.parallel import in_order
+from LesionAnalysisTrainingLib.dataset.prepared import NO_CONTENT, NO_SLICE
 from LesionAnalysisTrainingLib.training_config import TrainingConfig
 from PIL import Image
 
@@ -52,20 +52,26 @@ def manifest(folder, *lines, head="file,label,patient"):
 
 
 @pytest.fixture
-def pictures(tmp_path):
-    """DATA with four different loose pictures, to be named in a manifest."""
+def images(tmp_path):
+    """DATA with four different images, to be named in a manifest."""
     rng = np.random.default_rng(0)
     for name in "abcd":
         save(tmp_path / "data" / f"{name}.png", other_image(rng))
     return tmp_path / "data"
 
 
-def small_phantom(path, **options):
+@pytest.fixture(scope="module")
+def phantom():
+    return make_phantom((24, 128, 128), (2.8, 2.8, 12.0))
+
+
+@pytest.fixture(scope="module")
+def phantom_file(phantom, tmp_path_factory):
     import SimpleITK as sitk
 
-    phantom = make_phantom((24, 128, 128), (2.8, 2.8, 12.0), **options)
     image = sitk.GetImageFromArray(phantom.ct.array)
     image.SetSpacing(tuple(map(float, phantom.ct.spacing_mm)))
+    path = tmp_path_factory.mktemp("phantom") / "v.nii"
     sitk.WriteImage(image, str(path))
     return path
 
@@ -96,7 +102,7 @@ def test_hidden_files_are_skipped_and_others_counted(tmp_path):
     save(data / "loose.png", other_image(np.random.default_rng(9)))
     layout = read_layout([data])
     assert len(layout.samples) == 16
-    assert layout.notes[0] == "Ignored in data: what lies beside the folders of the classes (loose.png)."
+    assert layout.notes[0] == "Ignored in data: files outside of the class folders (loose.png)."
     assert layout.notes[1] == "Ignored in data: 1 other file without slices."
 
 
@@ -111,7 +117,7 @@ def test_files_without_patient_folder_are_patients_of_their_own(tmp_path):
     assert any("patients are unknown" in note for note in layout.notes)
 
 
-def test_dicom_slices_belong_to_the_patient_of_their_header_who_stays_nameless(tmp_path):
+def test_dicom_slices_belong_to_the_patient_of_their_header_under_a_pseudonym(tmp_path):
     data = class_folders(tmp_path / "data", classes=("healthy",))
     write_series(data / "COVID", chest(4))
     layout = read_layout([data])
@@ -120,18 +126,18 @@ def test_dicom_slices_belong_to_the_patient_of_their_header_who_stays_nameless(t
     assert all(s.patient_known for s in layout.samples)
 
 
-def test_a_manifest_gives_everything_and_other_columns_are_ignored(pictures):
-    manifest(pictures, "a.png,x;y,COVID,7,train,siteA", "b.png,,sane,8,Validation,", "c.png,,sane,7,,siteB",
+def test_a_manifest_gives_everything_and_other_columns_are_ignored(images):
+    manifest(images, "a.png,x;y,COVID,7,train,siteA", "b.png,,sane,8,Validation,", "c.png,,sane,7,,siteB",
              head="\ufefffile,remark,label,patient,official_split,dataset")  # fmt: skip
-    a, b, c = read_layout([pictures]).samples
+    a, b, c = read_layout([images]).samples
     assert (a.label, a.patient, a.source, a.split) == (1, "siteA/7", "siteA", TRAIN)
     assert (b.label, b.patient, b.source, b.split) == (0, "data/8", "data", VALIDATION)
     assert c.patient == "siteB/7" and c.split is None
 
 
-def test_a_manifest_of_a_spreadsheet_with_semicolons_is_read(pictures):
-    manifest(pictures, "a.png;COVID;1", "b.png;sane;2", head="File; Label ;PATIENT")
-    assert len(read_layout([pictures]).samples) == 2
+def test_a_manifest_of_a_spreadsheet_with_semicolons_is_read(images):
+    manifest(images, "a.png;COVID;1", "b.png;sane;2", head="File; Label ;PATIENT")
+    assert len(read_layout([images]).samples) == 2
 
 
 REFUSED = [
@@ -158,20 +164,20 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("lines", "head", "words"), REFUSED)
-def test_wrong_manifests_are_refused_in_a_sentence_with_the_names(pictures, lines, head, words):
-    manifest(pictures, *lines, head=head or "file,label,patient")
-    message = refusal(lambda: read_layout([pictures]))
+def test_wrong_manifests_are_refused_in_one_sentence_with_the_names(images, lines, head, words):
+    manifest(images, *lines, head=head or "file,label,patient")
+    message = refusal(lambda: read_layout([images]))
     assert all(word in message for word in words), message
 
 
-def test_mixed_patients_are_allowed_on_request(pictures):
-    manifest(pictures, "a.png,COVID,1", "b.png,sane,1")
-    assert len(read_layout([pictures], mixed_patients=True).samples) == 2
+def test_mixed_patients_are_allowed_on_request(images):
+    manifest(images, "a.png,COVID,1", "b.png,sane,1")
+    assert len(read_layout([images], mixed_patients=True).samples) == 2
 
 
-def test_many_names_are_cut_short(pictures):
-    manifest(pictures, *(f"no{i}.png,COVID,1" for i in range(8)))
-    assert "no4.png and 3 more" in refusal(lambda: read_layout([pictures]))
+def test_many_names_are_cut_short(images):
+    manifest(images, *(f"no{i}.png,COVID,1" for i in range(8)))
+    assert "no4.png and 3 more" in refusal(lambda: read_layout([images]))
 
 
 @pytest.mark.parametrize(
@@ -225,7 +231,7 @@ def test_dicom_names_with_dots_are_not_the_same(tmp_path):
 
 @pytest.fixture
 def volumes(tmp_path):
-    """DATA with pictures of two classes and a volume in a folder of its own."""
+    """DATA with images of two classes and a volume in its own folder."""
     data = class_folders(tmp_path / "data")
     (data / "volumes").mkdir()
     write_volume(data / "volumes" / "v.nii.gz", chest())
@@ -274,7 +280,7 @@ def test_a_volume_without_slice_labels_is_expanded_with_a_note(tmp_path):
     data = class_folders(tmp_path / "data")
     write_volume(data / "COVID" / "v.nii.gz", chest())
     layout = read_layout([data])
-    assert any("slices without lesions are taught as COVID" in note for note in layout.notes)
+    assert any("slices without lesions are trained as COVID" in note for note in layout.notes)
     found = inspect(layout.samples)
     assert [s.slice for s in found.samples if s.path.endswith("gz")] == list(range(12))
 
@@ -283,9 +289,9 @@ def test_a_volume_without_slice_labels_is_expanded_with_a_note(tmp_path):
 
 
 def test_equal_pixels_have_equal_digests_whatever_the_file(tmp_path):
-    picture = chest_image(np.random.default_rng(0), True)
-    paths = [save(tmp_path / name, picture) for name in ("a.png", "b.bmp", "c.tif")]
-    turned = save(tmp_path / "d.png", picture[::-1])
+    image = chest_image(np.random.default_rng(0), True)
+    paths = [save(tmp_path / name, image) for name in ("a.png", "b.bmp", "c.tif")]
+    turned = save(tmp_path / "d.png", image[::-1])
     found = inspect([Sample(str(p), 0, str(p), "s") for p in (*paths, turned)])
     assert len(set(found.digests)) == 2 and found.digests[0] == found.digests[2]
     assert found.thumbnails.shape == (4, 24, 24)
@@ -342,19 +348,19 @@ def test_files_of_unknown_patients_that_look_alike_become_one_patient(tmp_path):
     data, rng = tmp_path / "data", np.random.default_rng(0)
     for name, count in (("COVID", 6), ("sane", 6)):
         for i in range(count):
-            picture = other_image(rng)
-            save(data / name / f"{name}{i}.png", picture)
-            Image.fromarray(picture).save(data / name / f"{name}{i}x.jpg", quality=60)
+            image = other_image(rng)
+            save(data / name / f"{name}{i}.png", image)
+            Image.fromarray(image).save(data / name / f"{name}{i}x.jpg", quality=60)
     done = collect([data], TrainingConfig(validation_share=0.3))
     assert len({s.patient for s in done.samples}) == 12
     assert done.report.counts["joined_files"] == 24 and done.report.counts["alike_across_splits"] == 0
 
 
-def test_look_alikes_of_different_patients_on_both_sides_are_a_warning(pictures):
-    Image.open(pictures / "a.png").save(pictures / "e.jpg", quality=60)
-    manifest(pictures, "a.png,COVID,1,train", "b.png,sane,2,train", "e.jpg,COVID,3,val", "d.png,sane,4,val",
+def test_look_alikes_of_different_patients_on_both_sides_are_a_warning(images):
+    Image.open(images / "a.png").save(images / "e.jpg", quality=60)
+    manifest(images, "a.png,COVID,1,train", "b.png,sane,2,train", "e.jpg,COVID,3,val", "d.png,sane,4,val",
              head="file,label,patient,split")  # fmt: skip
-    done = collect([pictures], TrainingConfig())
+    done = collect([images], TrainingConfig())
     assert done.report.counts["alike_across_splits"] == 1
     assert not any(".png" in text for text in done.report.warnings)  # they go into the model card
     assert any("a.png and e.jpg" in text for text in done.report.lines())
@@ -384,15 +390,31 @@ def test_a_progress_that_raises_ends_the_processes(tmp_path, workers):
     assert not multiprocessing.active_children()
 
 
-def dies_elsewhere(item):
+def dies_in_a_worker(item):
     if os.getpid() != item[1]:
         os._exit(1)
     return item[0]
 
 
-def test_work_goes_on_here_when_its_processes_die():
+def test_work_continues_here_with_a_warning_when_a_worker_dies():
     items = [(f"file{i}", os.getpid()) for i in range(40)]
-    assert list(in_order(dies_elsewhere, items, 2)) == [name for name, _ in items]
+    with pytest.warns(RuntimeWarning, match=r"A worker process died.*BrokenProcessPool.*single process"):
+        assert list(in_order(dies_in_a_worker, items, 2)) == [name for name, _ in items]
+
+
+def test_work_continues_here_with_a_warning_where_processes_cannot_be_started(monkeypatch):
+    def refuse(*_):
+        raise NotImplementedError("no semaphores")
+
+    monkeypatch.setattr("LesionAnalysisTrainingLib.dataset.parallel.ProcessPoolExecutor", refuse)
+    with pytest.warns(RuntimeWarning, match="cannot be started here .NotImplementedError: no semaphores"):
+        assert list(in_order(len, [("a",), ("b", "c")], 2)) == [1, 2]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_error_of_the_work_itself_is_raised_and_not_taken_for_one_of_the_processes(workers):
+    with pytest.raises(FileNotFoundError, match="absent"):
+        list(in_order(os.listdir, ["absent", "b"], workers))
 
 
 # --- prepared slices
@@ -404,67 +426,66 @@ def shows_the_same(seen, shown):
 
 
 @pytest.mark.parametrize("settings", [IMPROVED, PAPER, replace(IMPROVED, mask_lungs=False)])
-def test_a_volume_is_shown_as_an_analysis_shows_it(tmp_path, settings):
-    path = small_phantom(tmp_path / "v.nii.gz")
+def test_a_volume_is_shown_as_an_analysis_shows_it(phantom_file, settings):
     settings = replace(settings, size=128)
-    ct = read_ct(path)
+    ct = read_ct(phantom_file)
     shown = {piece.index: piece for piece in lung_slices(ct, segment_lungs(ct), settings)}
-    prepared = prepare_file(path, list(range(len(ct.array))), settings)
-    assert {i for i, one in enumerate(prepared) if one} == set(shown) and 5 < len(shown) < len(prepared)
+    prepared = prepare_file(phantom_file, list(range(len(ct.array))), settings)
+    assert {i for i, one in enumerate(prepared) if isinstance(one, LungRegion)} == set(shown)
+    assert 5 < len(shown) < len(prepared)
     for index, piece in shown.items():
-        seen = view(prepared[index], 128, settings.margin, None, None, settings.mask_lungs)
-        inner = np.s_[2:-2, 2:-2]  # at a border, a view may blend in what the analysis has cut off
-        assert shows_the_same(seen[inner], piece.image[inner])
+        seen = prepared[index].view(128, settings.margin, settings.mask_lungs).image
+        assert np.array_equal(seen, piece.image)
         assert prepared[index].calibrated and prepared[index].gray_levels.size < ct.array[0].size
 
 
 @pytest.mark.parametrize("settings", [IMPROVED, PAPER])
 @pytest.mark.parametrize("kind", ["whole", "framed", "cropped", "without lungs"])
-def test_a_picture_is_shown_as_an_analysis_shows_it(tmp_path, settings, kind):
+def test_an_image_is_shown_as_an_analysis_shows_it(tmp_path, settings, kind):
     rng, settings = np.random.default_rng(1), replace(settings, size=128)
-    picture = chest_image(rng, True, 200)
+    image = chest_image(rng, True, 200)
     if kind == "framed":
-        picture = np.pad(picture, ((9, 20), (30, 5)), constant_values=255)
+        image = np.pad(image, ((9, 20), (30, 5)), constant_values=255)
     if kind == "cropped":
-        picture = picture[44:156, 30:170]
+        image = image[44:156, 30:170]
     if kind == "without lungs":
-        picture = np.where(np.hypot(*np.mgrid[-100:100, -80:80]) < 70, 180, 0).astype(np.uint8)
-    (prepared,) = prepare_file(save(tmp_path / "p.png", picture), [None], settings)
-    expected = prepare_image(picture, settings)
-    seen = view(prepared, 128, settings.margin, None, None, settings.mask_images)
-    inner = np.s_[2:-2, 2:-2]
+        image = np.where(np.hypot(*np.mgrid[-100:100, -80:80]) < 70, 180, 0).astype(np.uint8)
+    (prepared,) = prepare_file(save(tmp_path / "p.png", image), [None], settings)
+    expected = prepare_image(image, settings)
+    seen = prepared.view(128, settings.margin, settings.mask_images).image
     assert prepared.found == expected.found == (kind != "without lungs")
-    assert shows_the_same(seen[inner], expected.image[inner])
+    assert np.array_equal(seen, expected.image)
 
 
-def test_dicom_slices_and_multipage_pictures_are_prepared(tmp_path):
-    phantom = make_phantom((24, 128, 128), (2.8, 2.8, 12.0))
+def test_dicom_slices_and_multipage_images_are_prepared(tmp_path, phantom):
     folder = write_series(tmp_path / "dicom", phantom.ct.array[11:13], tags={"0018|0050": "12"})
     (one,) = prepare_file(sorted(folder.iterdir())[0], [None], IMPROVED)
     assert one.calibrated and one.found
     pages = [Image.fromarray(chest_image(np.random.default_rng(i), False)) for i in range(3)]
     pages[0].save(tmp_path / "t.tif", save_all=True, append_images=pages[1:])
-    assert [p is not None for p in prepare_file(tmp_path / "t.tif", [0, 2, 3], IMPROVED)] == [True, True, False]
+    first, last, absent = prepare_file(tmp_path / "t.tif", [0, 2, 3], IMPROVED)
+    assert isinstance(first, LungRegion) and isinstance(last, LungRegion) and absent == NO_SLICE
     assert len(inspect([Sample(str(tmp_path / "t.tif"), 0, "t", "s")]).samples) == 3
 
 
-def test_slices_with_nothing_to_see_are_none(tmp_path):
-    assert prepare_file(save(tmp_path / "flat.png", np.full((40, 40), 9, np.uint8)), [None], IMPROVED) == [None]
+def test_slices_that_cannot_be_analyzed_have_a_reason(tmp_path):
+    assert prepare_file(save(tmp_path / "flat.png", np.full((40, 40), 9, np.uint8)), [None], IMPROVED) == [NO_CONTENT]
     solid = np.full((6, 40, 50), 40, np.int16)
     solid[:, :4] = -1000
-    assert prepare_file(write_volume(tmp_path / "s.nii", solid), [0, 3], IMPROVED) == [None, None]
+    first, second = prepare_file(write_volume(tmp_path / "s.nii", solid), [0, 3], IMPROVED)
+    assert first == second and "No lungs" in first
 
 
 # --- store
 
 
 @pytest.fixture
-def samples(tmp_path):
-    """Six pictures, and slices of a volume among them in no order."""
+def samples(tmp_path, phantom_file):
+    """Six images, and slices of a volume among them in no order."""
     rng = np.random.default_rng(0)
     files = [save(tmp_path / "s" / f"Å{i}.png", chest_image(rng, i % 2)) for i in range(6)]
     rows = [Sample(str(p), i % 2, f"p{i}", "s", TRAIN) for i, p in enumerate(files)]
-    volume = str(small_phantom(tmp_path / "s" / "v.nii.gz"))
+    volume = str(phantom_file)
     slices = [Sample(volume, 1, "v", "s", TRAIN, index) for index in (12, 0, 10)]
     return [slices[0], *rows[:3], slices[1], *rows[3:], slices[2]]
 
@@ -474,14 +495,15 @@ def direct(sample):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_store_keeps_grays_to_the_lowest_bit_and_the_rest_exactly(samples, tmp_path, workers):
+def test_store_keeps_gray_levels_to_the_lowest_bit_and_the_rest_exactly(samples, tmp_path, workers):
     store = SliceStore(samples, tmp_path / "störe", IMPROVED, workers)
     assert store.kept == [True] * 4 + [False] + [True] * 4 and len(store) == 9
     for i in (0, 1, 8):
         kept, fresh = store[i], direct(samples[i])
-        assert np.array_equal(kept.lungs, fresh.lungs) and np.abs(kept.gray_levels.astype(int) - fresh.gray_levels).max() <= 1
+        assert np.array_equal(kept.lungs, fresh.lungs)
+        assert np.abs(kept.gray_levels.astype(int) - fresh.gray_levels).max() <= 1
         assert (kept.box, kept.found, kept.calibrated) == (fresh.box, fresh.found, i != 1)
-    assert "left out" in refusal(lambda: store[4])
+    assert "left out: It shows too little lung" in refusal(lambda: store[4])
     assert sorted(p.suffix for p in (tmp_path / "störe").iterdir()) == [".bin", ".json"]
 
 
@@ -504,13 +526,18 @@ def test_store_travels_to_another_process_without_its_pixels(samples, tmp_path):
     assert len(packed) < 4000 and np.array_equal(pickle.loads(packed)[1].gray_levels, first)
 
 
-def test_a_file_that_has_become_unreadable_is_not_kept(samples, tmp_path):
+def test_the_store_has_the_reason_for_each_slice_that_is_left_out(samples, tmp_path):
     Path(samples[1].path).write_bytes(b"x")
     os.remove(samples[2].path)
-    assert SliceStore(samples, tmp_path / "store", IMPROVED).kept[1:4] == [False, False, True]
+    store = SliceStore(samples, tmp_path / "store", IMPROVED)
+    assert store.kept[1:4] == [False, False, True]
+    damaged, gone, kept, little = store.reasons[1:5]
+    assert damaged.startswith("It cannot be read: ") and gone.startswith("It cannot be read: ") and damaged != gone
+    assert kept is None and "too little lung" in little
+    assert SliceStore(samples, tmp_path / "store", IMPROVED).only([4, 1]).reasons == [little, damaged]
 
 
-def test_a_stopped_fill_leaves_nothing(samples, tmp_path):
+def test_a_cancelled_fill_leaves_no_files(samples, tmp_path):
     def stop(*_):
         raise StopError
 
@@ -528,15 +555,15 @@ SliceStore(samples, folder, settings, progress=lambda share, _: os._exit(9) if s
 
 
 def test_a_killed_fill_is_cleaned_up_and_done_again(samples, tmp_path):
-    handed = pickle.dumps((samples, tmp_path / "store", IMPROVED)).hex()
+    arguments = pickle.dumps((samples, tmp_path / "store", IMPROVED)).hex()
     path = os.pathsep.join(p for p in sys.path if p)
-    code = subprocess.run([sys.executable, "-c", KILLED, handed], env={**os.environ, "PYTHONPATH": path}).returncode
+    code = subprocess.run([sys.executable, "-c", KILLED, arguments], env={**os.environ, "PYTHONPATH": path}).returncode
     assert code == 9 and [p.suffix for p in (tmp_path / "store").iterdir()] == [".tmp"]
     store = SliceStore(samples, tmp_path / "store", IMPROVED)
     assert store[1].found and sorted(p.suffix for p in (tmp_path / "store").iterdir()) == [".bin", ".json"]
 
 
-def test_a_full_disk_is_told_in_a_sentence(samples, tmp_path, monkeypatch):
+def test_a_full_disk_is_reported_in_one_sentence(samples, tmp_path, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -572,7 +599,7 @@ def test_real_slices_are_collected_and_shown_as_in_an_analysis(tmp_path):
     assert done.report.counts["repeated"] == done.report.counts["alike_across_splits"] == 0
     for sample in done.samples[::20]:
         expected = prepare_image(read_ct(sample.path).axial().array[0], replace(IMPROVED, size=256))
-        seen = view(direct(sample), 256, IMPROVED.margin, None, None)
+        seen = direct(sample).view(256, IMPROVED.margin, False).image
         assert shows_the_same(seen[2:-2, 2:-2], expected.image[2:-2, 2:-2])
 
 
@@ -582,5 +609,6 @@ def test_a_part_of_the_store_keeps_order_and_content(tmp_path):
     store = SliceStore(samples, tmp_path / "store", Preprocessing())
     part = store.only([3, 1])
     assert len(part) == 2 and part.kept == [True, True]
-    assert np.array_equal(part[0].gray_levels, store[3].gray_levels) and np.array_equal(part[1].gray_levels, store[1].gray_levels)
+    assert np.array_equal(part[0].gray_levels, store[3].gray_levels)
+    assert np.array_equal(part[1].gray_levels, store[1].gray_levels)
     assert len(store) == 4

@@ -1,15 +1,22 @@
-"""Figures of the diagnosis are right, honest about what they rest on, and fit for JSON."""
+"""Figures of slice diagnosis equal scikit-learn's, have intervals over patients, and fit into JSON."""
 
 import json
 import time
 
 import numpy as np
 import pytest
-from LesionAnalysisTrainingLib import metrics as evaluation
 from LesionAnalysisTrainingLib.calibration import choose_threshold, fit_temperature
-from LesionAnalysisTrainingLib.metrics import diagnosis_figures, most_wrong, pr_curve, reliability, roc_curve
-from LesionAnalysisTrainingLib.metrics.bootstrap import estimates, redraws
-from LesionAnalysisTrainingLib.metrics.weighted import auc, average_precision, brier, cumulative, rates
+from LesionAnalysisTrainingLib.metrics import (
+    auc,
+    confusion_matrix,
+    diagnosis_figures,
+    most_confident_errors,
+    pr_curve,
+    reliability,
+    roc_curve,
+)
+from LesionAnalysisTrainingLib.metrics.bootstrap import estimates, patient_resamples
+from LesionAnalysisTrainingLib.metrics.weighted_metrics import areas, brier, rates
 from sklearn import metrics
 
 
@@ -29,6 +36,13 @@ def two_classes(**settings):
     return labels, table[:, 1], patients
 
 
+def figures(truth, score, threshold=0.5):
+    """Every figure of slices that count once."""
+    once = np.ones((1, len(truth)))
+    found = {**rates(truth, score, once, threshold), **areas(truth, score, once), "brier": brier(truth, score, once)}
+    return {name: value[0] for name, value in found.items()}
+
+
 # -- single figures ---------------------------------------------------------------------------------
 
 
@@ -36,52 +50,48 @@ def test_figures_agree_with_scikit_learn_where_scores_are_tied():
     truth, score, _ = two_classes()
     assert len(np.unique(score)) < len(score) / 4
     called = score >= 0.35
-    for ours, theirs in (
-        (evaluation.auc(truth, score), metrics.roc_auc_score(truth, score)),
-        (evaluation.average_precision(truth, score), metrics.average_precision_score(truth, score)),
-        (evaluation.accuracy(truth, score, 0.35), metrics.accuracy_score(truth, called)),
-        (evaluation.sensitivity(truth, score, 0.35), metrics.recall_score(truth, called)),
-        (evaluation.specificity(truth, score, 0.35), metrics.recall_score(truth, called, pos_label=0)),
-        (evaluation.precision(truth, score, 0.35), metrics.precision_score(truth, called)),
-        (evaluation.f1(truth, score, 0.35), metrics.f1_score(truth, called)),
-        (evaluation.brier(truth, score), metrics.brier_score_loss(truth, score)),
-    ):
-        assert ours == pytest.approx(theirs, abs=1e-12)
+    assert auc(truth, score) == figures(truth, score)["auc"]
+    assert figures(truth, score, 0.35) == pytest.approx({
+        "auc": metrics.roc_auc_score(truth, score), "ap": metrics.average_precision_score(truth, score),
+        "accuracy": metrics.accuracy_score(truth, called), "sensitivity": metrics.recall_score(truth, called),
+        "specificity": metrics.recall_score(truth, called, pos_label=0),
+        "precision": metrics.precision_score(truth, called), "f1": metrics.f1_score(truth, called),
+        "brier": metrics.brier_score_loss(truth, score),
+    }, abs=1e-12)  # fmt: skip
 
 
 def test_figures_of_an_example_worked_by_hand():
     truth = np.array([1, 1, 1, 0, 0, 0, 0, 0])
-    score = np.array([0.9, 0.5, 0.2, 0.7, 0.4, 0.3, 0.1, 0.1])  # at 0.5: 2 hits, 1 miss, 1 false alarm, 4 quiet
-    assert evaluation.sensitivity(truth, score) == pytest.approx(2 / 3)
-    assert evaluation.specificity(truth, score) == pytest.approx(4 / 5)
-    assert evaluation.precision(truth, score) == pytest.approx(2 / 3)
-    assert evaluation.f1(truth, score) == pytest.approx(2 / 3)
-    assert evaluation.accuracy(truth, score) == pytest.approx(6 / 8)
-    assert evaluation.auc(truth, score) == pytest.approx((5 + 4 + 2) / 15)  # negatives below each positive
-    assert evaluation.average_precision(truth, score) == pytest.approx((1 / 1 + 2 / 3 + 3 / 6) / 3)
-    assert evaluation.brier(np.array([1, 0]), np.array([0.8, 0.4])) == pytest.approx((0.04 + 0.16) / 2)
+    score = np.array([0.9, 0.5, 0.2, 0.7, 0.4, 0.3, 0.1, 0.1])  # at 0.5: 2 TP, 1 FN, 1 FP, 4 TN
+    found = figures(truth, score)
+    assert found["sensitivity"] == pytest.approx(2 / 3)
+    assert found["specificity"] == pytest.approx(4 / 5)
+    assert found["precision"] == pytest.approx(2 / 3)
+    assert found["f1"] == pytest.approx(2 / 3)
+    assert found["accuracy"] == pytest.approx(6 / 8)
+    assert found["auc"] == pytest.approx((5 + 4 + 2) / 15)  # negatives below each positive
+    assert found["ap"] == pytest.approx((1 / 1 + 2 / 3 + 3 / 6) / 3)
+    assert figures(np.array([1, 0]), np.array([0.8, 0.4]))["brier"] == pytest.approx((0.04 + 0.16) / 2)
 
 
 def test_a_slice_exactly_at_the_threshold_is_positive():
-    assert evaluation.sensitivity(np.array([1]), np.array([0.5]), 0.5) == 1
+    assert figures(np.array([1]), np.array([0.5]))["sensitivity"] == 1
 
 
 def test_what_is_undefined_is_nan():
     ones, score = np.ones(3), np.array([0.1, 0.2, 0.3])
-    undefined = [evaluation.auc(ones, score), evaluation.average_precision(ones, score),
-                 evaluation.auc(0 * ones, score), evaluation.average_precision(0 * ones, score),
-                 evaluation.specificity(ones, score), evaluation.sensitivity(0 * ones, score),
-                 evaluation.precision(ones, score), evaluation.f1(0 * ones, score),
-                 evaluation.accuracy(ones[:0], score[:0]), evaluation.auc(ones[:0], score[:0])]  # fmt: skip
-    assert np.isnan(undefined).all()
+    positives, negatives, nothing = figures(ones, score), figures(0 * ones, score), figures(ones[:0], score[:0])
+    undefined = [positives["auc"], positives["ap"], negatives["auc"], negatives["ap"], positives["specificity"],
+                 negatives["sensitivity"], positives["precision"], negatives["f1"], *nothing.values()]  # fmt: skip
+    assert np.isnan(undefined).all() and np.isnan(auc(ones, score))
 
 
 def test_confusion_has_the_truth_in_rows():
     truth, predicted = np.array([0, 0, 1, 2, 2, 2]), np.array([0, 1, 1, 0, 2, 2])
-    matrix = evaluation.confusion_matrix(truth, predicted, 3)
+    matrix = confusion_matrix(truth, predicted, 3)
     assert matrix.tolist() == [[1, 1, 0], [0, 1, 0], [1, 0, 2]]
     assert np.array_equal(matrix, metrics.confusion_matrix(truth, predicted))
-    assert evaluation.confusion_matrix(truth[:0], predicted[:0], 2).tolist() == [[0, 0], [0, 0]]
+    assert confusion_matrix(truth[:0], predicted[:0], 2).tolist() == [[0, 0], [0, 0]]
 
 
 # -- bootstrap over patients ------------------------------------------------------------------------
@@ -89,29 +99,29 @@ def test_confusion_has_the_truth_in_rows():
 
 def test_weights_count_as_slices_that_are_repeated():
     truth, score, patients = two_classes(n=80)
-    weights = np.concatenate(list(redraws(patients, rounds=20, seed=3)))
-    counts = cumulative(truth, score, weights)
+    weights = np.concatenate(list(patient_resamples(patients, rounds=20, seed=3)))
+    found = areas(truth, score, weights)
     for i, row in enumerate(weights.astype(int)):
         again, values = np.repeat(truth, row), np.repeat(score, row)
-        assert auc(*counts)[i] == pytest.approx(metrics.roc_auc_score(again, values))
-        assert average_precision(*counts)[i] == pytest.approx(metrics.average_precision_score(again, values))
+        assert found["auc"][i] == pytest.approx(metrics.roc_auc_score(again, values))
+        assert found["ap"][i] == pytest.approx(metrics.average_precision_score(again, values))
         assert brier(truth, score, weights)[i] == pytest.approx(metrics.brier_score_loss(again, values))
         assert rates(truth, score, weights, 0.5)["f1"][i] == pytest.approx(metrics.f1_score(again, values >= 0.5))
 
 
-def test_slices_of_a_patient_are_redrawn_together():
+def test_slices_of_a_patient_are_resampled_together():
     patients = np.array(["p", "q", "p", "r", "q", "p"])
-    weights = np.concatenate(list(redraws(patients, rounds=50)))
+    weights = np.concatenate(list(patient_resamples(patients, rounds=50)))
     assert weights.shape == (50, 6)
     assert (weights[:, 0] == weights[:, 2]).all() and (weights[:, 1] == weights[:, 4]).all()
     assert (weights[:, 0] + weights[:, 1] + weights[:, 3] == 3).all()
     assert len(np.unique(weights[:, 3])) > 1
 
 
-def test_blocks_of_redraws_add_up_to_the_rounds(monkeypatch):
-    whole = np.concatenate(list(redraws(np.arange(30), rounds=10)))
+def test_blocks_of_resamples_add_up_to_the_rounds(monkeypatch):
+    whole = np.concatenate(list(patient_resamples(np.arange(30), rounds=10)))
     monkeypatch.setattr("LesionAnalysisTrainingLib.metrics.bootstrap._BLOCK", 100)
-    blocks = list(redraws(np.arange(30), rounds=10))
+    blocks = list(patient_resamples(np.arange(30), rounds=10))
     assert [len(block) for block in blocks] == [3, 3, 3, 1]
     assert np.array_equal(np.concatenate(blocks), whole)
 
@@ -128,13 +138,16 @@ def test_the_interval_does_not_shrink_when_slices_are_copied_within_patients():
     assert width(5) == pytest.approx(width(1))
 
 
-def test_both_bootstraps_agree():
+def test_weights_give_the_interval_of_patients_that_are_drawn_one_by_one():
     truth, score, patients = two_classes(n=900)
-    slow = evaluation.bootstrap(evaluation.auc, truth, score, patients, rounds=300)
-    fast = estimates(lambda w: {"auc": auc(*cumulative(truth, score, w))}, patients, rounds=300)["auc"]
-    assert slow[0] == pytest.approx(fast.value)
-    assert slow[1] < slow[0] < slow[2]
-    assert (fast.low, fast.high) == pytest.approx(slow[1:], abs=0.01)
+    rng, names = np.random.default_rng(0), np.unique(patients)
+    members = [np.flatnonzero(patients == name) for name in names]
+    drawn = [np.concatenate([members[i] for i in rng.integers(len(names), size=len(names))]) for _ in range(300)]
+    slow = np.quantile([auc(truth[rows], score[rows]) for rows in drawn], [0.025, 0.975])
+    fast = estimates(lambda w: areas(truth, score, w), patients, rounds=300)["auc"]
+    assert fast.value == pytest.approx(metrics.roc_auc_score(truth, score))
+    assert fast.low < fast.value < fast.high
+    assert (fast.low, fast.high) == pytest.approx(slow, abs=0.01)
 
 
 # -- curves -----------------------------------------------------------------------------------------
@@ -225,7 +238,7 @@ def test_probabilities_that_are_true_have_hardly_any_calibration_error():
 
 
 @pytest.mark.parametrize("classes", [2, 3])
-def test_temperature_softens_logits_that_are_too_sure(classes):
+def test_temperature_softens_overconfident_logits(classes):
     rng = np.random.default_rng(0)
     logits = rng.normal(0, 2, (20000, classes))
     shares = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
@@ -247,9 +260,9 @@ def test_temperature_counts_slices_by_their_weights():
 def test_temperature_stays_sane_where_slices_say_little():
     right = np.array([[4.0, 0], [0, 3], [2, 0], [0, 5]])
     labels = np.array([0, 1, 0, 1])
-    assert fit_temperature(right, labels) == 1  # no mistake was seen, so none can say how sure to be
+    assert fit_temperature(right, labels) == 1  # without errors nothing limits the confidence
     many, doubt = np.repeat(right / 50, 500, axis=0), np.repeat(labels, 500)
-    doubt[0] = 1 - doubt[0]  # far too unsure with one mistake in 2000
+    doubt[0] = 1 - doubt[0]  # underconfident, with one error in 2000
     assert fit_temperature(many, doubt) == pytest.approx(0.25, rel=1e-3)
     assert fit_temperature(50 * right, 1 - labels) == pytest.approx(10, rel=1e-3)
     assert fit_temperature(right, 0 * labels) == 1
@@ -259,7 +272,7 @@ def test_temperature_stays_sane_where_slices_say_little():
 
 
 def test_temperature_refuses_what_are_no_logits():
-    with pytest.raises(ValueError, match="table"):
+    with pytest.raises(ValueError, match="shape"):
         fit_temperature(np.zeros(4), np.zeros(4))
     with pytest.raises(ValueError, match="finite"):
         fit_temperature(np.array([[0, np.nan], [1, 0]]), np.array([0, 1]))
@@ -407,10 +420,10 @@ def test_what_does_not_fit_together_is_refused(change, message):
         diagnosis_figures(**{**good, **change})
 
 
-def test_the_surest_mistakes_come_first():
+def test_the_most_confident_errors_come_first():
     truth, probability = np.array([0, 0, 0, 1, 1, 1, 1]), np.array([0.6, 0.9, 0.2, 0.4, 0.1, 0.8, 0.3])
-    false_positives, false_negatives = most_wrong(truth, probability)
+    false_positives, false_negatives = most_confident_errors(truth, probability)
     assert false_positives.tolist() == [1, 0]
     assert false_negatives.tolist() == [4, 6, 3]
-    assert [len(rows) for rows in most_wrong(truth, probability, 0.5, 1)] == [1, 1]
-    assert most_wrong(truth, probability, 0.05)[1].tolist() == []
+    assert [len(rows) for rows in most_confident_errors(truth, probability, 0.5, 1)] == [1, 1]
+    assert most_confident_errors(truth, probability, 0.05)[1].tolist() == []

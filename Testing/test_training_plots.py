@@ -1,4 +1,4 @@
-"""Figures of a training show what they are given, where it belongs, and never fail for lack of data."""
+"""Figures of a training draw their data at the right place, and never fail for lack of data."""
 
 import subprocess
 import sys
@@ -21,10 +21,10 @@ SENTENCE_HEIGHT = 250  # pixels; only figures without data are lower
 
 
 def pixels(path):
-    """(H, W, 3) of a picture that was written, checked for a sensible size."""
-    with Image.open(path) as picture:
-        assert picture.format == "PNG"
-        array = np.asarray(picture.convert("RGB"), int)
+    """(H, W, 3) of a written image, checked for a sensible size."""
+    with Image.open(path) as image:
+        assert image.format == "PNG"
+        array = np.asarray(image.convert("RGB"), int)
     assert 150 < array.shape[0] < 2000 and 300 < array.shape[1] < 2000
     return array
 
@@ -71,7 +71,7 @@ def choice(k, ks=8):
 # -- training ---------------------------------------------------------------------------------------
 
 
-def test_training_shades_the_second_picture_size_and_marks_the_chosen_epoch(tmp_path):
+def test_training_shades_the_second_image_size_and_marks_the_chosen_epoch(tmp_path):
     path = plots.draw_training(tmp_path / "training.png", epochs(), chosen=3)
     shaded = np.flatnonzero(close(path, canvas.QUIET, 2).sum(axis=0) > 100)
     left = np.flatnonzero(close(path, canvas.BLUE).any(axis=0)).min()  # epoch 1; the axis ends at 12.5
@@ -175,7 +175,7 @@ def test_calibration_shows_what_is_observed_as_height(tmp_path):
 def test_confusion_is_darkest_where_most_of_a_row_lies(tmp_path):
     left_to_right = (([[90, 10], [5, 95]], 1), ([[10, 90], [95, 5]], -1), ([[90, 10], [950, 50]], 0))
     for matrix, direction in left_to_right:
-        path = plots.draw_confusion(tmp_path / "confusion.png", np.array(matrix), ["clean", "COVID-19"])
+        path = plots.draw_confusion(tmp_path / "confusion.png", np.array(matrix), ["normal", "COVID-19"])
         blue = pixels(path)[:, :, 0] < 80
         blue &= pixels(path)[:, :, 2] > 120
         cells, count = ndimage.label(ndimage.binary_opening(blue, np.ones((15, 15))))
@@ -264,10 +264,10 @@ def test_too_few_or_equal_lesions_give_a_sentence(tmp_path, features):
 
 
 def lesion(size=(200, 240), box=(80, 100, 110, 160)):
-    """A dark picture whose lesion is green-free gray 150, and its box."""
-    picture = np.full(size, 20, np.uint8)
-    picture[box[0] : box[2], box[1] : box[3]] = 150
-    return picture, box
+    """A dark image with a lesion of gray level 150, and its box."""
+    image = np.full(size, 20, np.uint8)
+    image[box[0] : box[2], box[1] : box[3]] = 150
+    return image, box
 
 
 @pytest.mark.parametrize("box", [(80, 100, 110, 160), (0, 0, 40, 30), (150, 190, 200, 240)])
@@ -288,22 +288,22 @@ def test_a_sheet_shows_no_more_than_24_lesions(tmp_path):
         assert tiles == shown
 
 
-def test_pictures_that_are_not_square_keep_their_shape(tmp_path):
+def test_images_that_are_not_square_keep_their_shape(tmp_path):
     path = plots.draw_wrong_slices(tmp_path / "wrong.png", lambda i: np.full((100, 200), 150, np.uint8),
                                    np.array([0.9]), np.array([0]))  # fmt: skip
     rows, columns = np.ptp(np.argwhere(close(path, "#969696", 4)), axis=0)
     assert columns == pytest.approx(2 * rows, rel=0.05)
 
 
-def test_wrong_slices_are_shown_surest_first_and_right_ones_never_loaded(tmp_path):
+def test_the_most_confident_errors_are_shown_first_and_correct_slices_never_loaded(tmp_path):
     asked = []
 
-    def picture(i):
+    def image(i):
         asked.append(i)
         return np.full((50, 50), 60 + 30 * i, np.uint8)
 
     probability, truth = np.array([0.6, 0.9, 0.2, 0.4, 0.1, 0.8]), np.array([0, 0, 0, 1, 1, 1])
-    path = plots.draw_wrong_slices(tmp_path / "wrong.png", picture, probability, truth)
+    path = plots.draw_wrong_slices(tmp_path / "wrong.png", image, probability, truth)
     assert asked == [1, 0, 4, 3]
     places = []
     for i in asked:
@@ -314,7 +314,7 @@ def test_wrong_slices_are_shown_surest_first_and_right_ones_never_loaded(tmp_pat
     assert column0 == pytest.approx(column2, abs=1) and column0 < column1 - 100 and column2 < column3 - 100
 
 
-def test_a_wrong_sheet_has_one_part_where_one_kind_of_mistake_is_missing(tmp_path):
+def test_a_sheet_of_errors_has_one_part_if_there_are_no_false_positives_or_no_false_negatives(tmp_path):
     probability = np.array([0.9, 0.8, 0.1])
     both, one = (plots.draw_wrong_slices(tmp_path / f"{i}.png", lambda i: np.zeros((9, 9), np.uint8), probability, t)
                  for i, t in enumerate((np.array([0, 1, 1]), np.array([0, 1, 0]))))  # fmt: skip

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from helpers_volume import refusal
 from LesionAnalysisTrainingLib.dataset import TEST, TRAIN, VALIDATION, Sample
-from LesionAnalysisTrainingLib.splits import split_at_random, split_by_patient
+from LesionAnalysisTrainingLib.dataset.splits import split_at_random, split_by_patient
+from LesionAnalysisTrainingLib.training_config import TrainingConfig
 
 
 def rows(patients, source="s", split=None):
@@ -133,7 +134,14 @@ def test_ten_thousand_patients_take_seconds():
     assert time.monotonic() - start < 10
 
 
-def test_the_random_split_tears_patients_and_keeps_given_ones():
+@pytest.mark.parametrize("split", [split_by_patient, split_at_random])
+def test_the_paper_recipe_trains_on_80_tests_on_15_and_validates_on_5_percent(split):
+    paper = TrainingConfig.paper()
+    done = split(rows({p: {p % 2: 5} for p in range(400)}), paper.validation_share, paper.test_share)
+    assert shares(done) == pytest.approx({TRAIN: 0.80, VALIDATION: 0.05, TEST: 0.15}, abs=0.01)
+
+
+def test_the_random_split_separates_slices_of_patients_and_keeps_given_splits():
     given = rows({"g": {0: 4}}, split=TEST)
     done = split_at_random(given + rows({p: {p % 2: 20} for p in range(20)}), 0.15, 0.05)
     assert done[:4] == given

@@ -1,4 +1,4 @@
-"""volume: files and arrays -> CtVolume, and its axial view."""
+"""Reading volume files and arrays, and the axial view of a CT."""
 
 from __future__ import annotations
 
@@ -16,11 +16,7 @@ from LesionAnalysisLib.volume import CtVolume, ct_from_array, read_ct
 from scipy.spatial.transform import Rotation
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
-ORIENTATIONS = [
-    (axes, signs)
-    for axes in itertools.permutations(range(3))
-    for signs in itertools.product((1, -1), repeat=3)
-]
+ORIENTATIONS = list(itertools.product(itertools.permutations(range(3)), itertools.product((1, -1), repeat=3)))
 
 
 def ras_of(ct: CtVolume, value: int) -> np.ndarray:
@@ -33,8 +29,8 @@ def ras_of(ct: CtVolume, value: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("axes", "signs"), ORIENTATIONS)
-def test_every_stored_orientation_looks_the_same_from_below_and_comes_back_exactly(axes, signs):
-    patient = chest(7, 30, 34)  # slices to the head, rows to the back, columns to the left
+def test_every_stored_orientation_has_the_same_axial_view_and_is_restored_exactly(axes, signs):
+    patient = chest(7, 30, 34)  # slices run superiorly, rows posteriorly, columns to the left
     patient[1, 3, 5], patient[5, 20, 30] = 2001, 2002
     stored = patient.transpose(axes)  # numpy axis n of the file is axis axes[n] of the patient
     matrix = np.eye(4)
@@ -63,14 +59,12 @@ def test_every_stored_orientation_looks_the_same_from_below_and_comes_back_exact
     assert back.flags.c_contiguous
     low, high = view.box_to_ijk(((c - 0.5, r - 0.5, s - 0.5), (c + 2.5, r + 1.5, s + 0.5)))
     k, j, i = np.argwhere(ct.array == 2001)[0]
-    assert all(
-        a - 0.5 >= b - 1e-9 and a + 0.5 <= d + 1e-9 for a, b, d in zip((i, j, k), low, high, strict=True)
-    )
+    assert all(a - 0.5 >= b - 1e-9 and a + 0.5 <= d + 1e-9 for a, b, d in zip((i, j, k), low, high, strict=True))
     assert sorted(np.subtract(high, low)) == pytest.approx([1, 2, 3])
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_oblique_grids_keep_their_axes_and_the_view_knows_where_it_is(seed):
+def test_oblique_grids_keep_their_axes_and_their_positions(seed):
     rng = np.random.default_rng(seed)
     tilt = np.eye(4)
     tilt[:3, :3] = Rotation.from_euler("xyz", rng.uniform(-25, 25, 3), degrees=True).as_matrix()
@@ -90,7 +84,7 @@ def test_strongly_oblique_grids_get_three_different_axes():
         view = ct_from_array(chest(5, 30, 34), matrix, "case").axial()
         assert sorted(view.array.shape) == [5, 30, 34]
         right, front, _ = view.index_to_ras[:3, :3].T
-        assert right[0] <= 0 and front[1] <= 0  # columns never run to the right, rows never to the front
+        assert right[0] <= 0 and front[1] <= 0  # columns never run to the right, rows never anteriorly
 
 
 def test_a_grid_at_45_degrees_stays_in_stored_order():
@@ -114,7 +108,7 @@ def test_every_volume_format_gives_the_same_ct(tmp_path, suffix):
 
 
 @pytest.mark.parametrize("forms", [(1, 1), (1, 0), (0, 1), (2, 2), (1, 2), (2, 1), (0, 0)])
-def test_nifti_geometry_is_the_one_that_slicer_reads(tmp_path, forms):
+def test_nifti_geometry_is_that_of_slicer(tmp_path, forms):
     for seed in range(20):
         image = sitk.GetImageFromArray(chest(5, 30, 34))
         axes, signs = ORIENTATIONS[seed * 2]
@@ -122,13 +116,13 @@ def test_nifti_geometry_is_the_one_that_slicer_reads(tmp_path, forms):
         image.SetDirection((turn @ np.eye(3)[:, axes] * signs).ravel())
         image.SetSpacing((0.7, 0.8, 2.5))
         image.SetOrigin((-10, 20, 30))
-        path = str(tmp_path / "oracle.nii")
+        path = str(tmp_path / "reference.nii")
         sitk.WriteImage(image, path)
         patch(path, 252, "<2h", *forms)
-        oracle = sitk.ReadImage(path)
+        reference = sitk.ReadImage(path)
         ct = read_ct(path)
         for index in ((0, 0, 0), (33, 29, 4)):
-            ras = np.multiply(oracle.TransformIndexToPhysicalPoint(index), (-1, -1, 1))
+            ras = np.multiply(reference.TransformIndexToPhysicalPoint(index), (-1, -1, 1))
             np.testing.assert_allclose((ct.ijk_to_ras @ (*index, 1))[:3], ras, atol=2e-2)
         assert bool(ct.warnings) == (forms == (0, 0))
 
@@ -141,7 +135,7 @@ def test_a_sheared_nifti_keeps_its_exact_matrix(tmp_path):
     np.testing.assert_allclose(read_ct(path).ijk_to_ras[:3].ravel(), srow, atol=1e-6)
 
 
-def test_nifti_of_either_version_and_byte_order_reads_alike(tmp_path):
+def test_nifti_of_either_version_and_byte_order_is_read(tmp_path):
     array = chest()
     for order, version in itertools.product("<>", (1, 2)):
         path = tmp_path / "case.nii"
@@ -153,7 +147,7 @@ def test_nifti_of_either_version_and_byte_order_reads_alike(tmp_path):
 
 @pytest.mark.parametrize("suffix", ["nii.gz", "nrrd", "mha"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int32, np.int64])
-def test_other_number_types_are_rounded_to_whole_hu(tmp_path, suffix, dtype):
+def test_other_data_types_are_rounded_to_integer_hu(tmp_path, suffix, dtype):
     values = chest().astype(dtype)
     if values.dtype.kind == "f":
         values += dtype(0.4)
@@ -166,7 +160,7 @@ def test_slope_and_intercept_of_nifti_are_applied(tmp_path):
     np.testing.assert_array_equal(read_ct(path).array, chest())
 
 
-def test_padding_counts_as_air_and_metal_is_kept(tmp_path):
+def test_padding_becomes_air_and_metal_is_kept(tmp_path):
     array = chest()
     array[:, 0, :20], array[0, 20, 20] = -3024, 9000
     ct = read_ct(write_volume(tmp_path / "x.nrrd", array))
@@ -176,7 +170,7 @@ def test_padding_counts_as_air_and_metal_is_kept(tmp_path):
     assert ct_from_array(huge, RAS, "x").array.max() == 32767
 
 
-def test_reading_a_large_nifti_holds_it_once(tmp_path):
+def test_a_large_nifti_is_held_in_memory_once(tmp_path):
     big = np.tile(chest(1, 512, 512), (64, 1, 1)).astype(np.float32)
     path = write_volume(tmp_path / "x.nii", big)
     tracemalloc.start()
@@ -187,7 +181,7 @@ def test_reading_a_large_nifti_holds_it_once(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", ["nii.gz", "nrrd", "mha"])
-def test_one_slice_is_a_ct_and_a_fourth_axis_of_one_is_no_obstacle(tmp_path, suffix):
+def test_one_slice_is_a_ct_and_a_fourth_axis_of_length_one_is_dropped(tmp_path, suffix):
     assert read_ct(write_volume(tmp_path / f"a.{suffix}", chest()[:1])).array.shape == (1, 40, 50)
     assert read_ct(write_volume(tmp_path / f"b.{suffix}", chest()[0])).array.shape == (1, 40, 50)
     four = sitk.JoinSeries([sitk.GetImageFromArray(chest())])
@@ -196,43 +190,43 @@ def test_one_slice_is_a_ct_and_a_fourth_axis_of_one_is_no_obstacle(tmp_path, suf
 
 
 @pytest.mark.parametrize("suffix", ["nii.gz", "nrrd", "mha", "nii"])
-def test_names_and_folders_in_any_script(tmp_path, suffix):
+def test_file_and_folder_names_may_be_in_any_script(tmp_path, suffix):
     folder = tmp_path / "Müller 肺 пример"
     folder.mkdir()
     path = write_volume(tmp_path / f"x.{suffix}", chest()).rename(folder / f"ÄÖ 胸部.{suffix}")
     assert read_ct(path).name == "ÄÖ 胸部"
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has such names")
-def test_a_name_in_a_foreign_encoding_is_read_and_printable(tmp_path):
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux allows such names")
+def test_a_file_name_in_another_encoding_is_read_and_shown_as_utf_8(tmp_path):
     path = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.nrrd")
     os.rename(write_volume(tmp_path / "x.nrrd", chest()), path)
     ct = read_ct(path)
     assert ct.name == "caf?" and ct.source.encode("utf-8")
 
 
-# ---------------------------------------------------------------- refusals of volume files
+# ---------------------------------------------------------------- rejected volume files
 
 
 @pytest.mark.parametrize("suffix", ["nii", "nii.gz", "nrrd", "mha"])
 @pytest.mark.parametrize("share", [0.0, 0.002, 0.1, 0.5, 0.97])
-def test_empty_and_truncated_files_are_refused(tmp_path, capfd, suffix, share):
+def test_empty_and_truncated_files_are_rejected(tmp_path, capfd, suffix, share):
     path = write_volume(tmp_path / f"x.{suffix}", chest(), useCompression=suffix != "nii")
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * share)])
     message = refusal(path, OSError)
     assert ("empty" if share == 0 else "damaged") in message
-    assert capfd.readouterr().err == ""  # the libraries below ITK have been silenced
+    assert capfd.readouterr().err == ""  # no output of the libraries used by ITK
 
 
 @pytest.mark.parametrize("suffix", "nii nii.gz nrrd nhdr mha mhd png jpg tif bmp".split())
-def test_text_files_with_an_image_suffix_are_refused(tmp_path, suffix):
+def test_text_files_with_an_image_suffix_are_rejected(tmp_path, suffix):
     path = tmp_path / f"x.{suffix}"
     path.write_text("This is not an image.\n" * 40)
     refusal(path, OSError)
 
 
-def test_missing_and_foreign_files_are_refused(tmp_path):
+def test_missing_and_unsupported_files_are_rejected(tmp_path):
     assert "does not exist" in refusal(tmp_path / "nothing.nii", OSError)
     (tmp_path / "x.txt").write_text("text")
     assert "NIfTI" in refusal(tmp_path / "x.txt")
@@ -243,14 +237,14 @@ def test_missing_and_foreign_files_are_refused(tmp_path):
 
 @pytest.mark.parametrize("suffix", ["nii.gz", "nrrd", "mha"])
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_values_that_are_not_numbers_are_refused(tmp_path, suffix, bad):
+def test_nan_and_infinity_are_rejected(tmp_path, suffix, bad):
     values = chest().astype(np.float32)
     values[3, 4, 5] = bad
     assert "NaN" in refusal(write_volume(tmp_path / f"x.{suffix}", values))
 
 
 @pytest.mark.parametrize("suffix", ["nii.gz", "nrrd", "mha"])
-def test_four_dimensions_and_several_values_per_voxel_are_refused(tmp_path, suffix):
+def test_four_dimensions_and_several_values_per_voxel_are_rejected(tmp_path, suffix):
     four = sitk.JoinSeries([sitk.GetImageFromArray(chest())] * 3)
     sitk.WriteImage(four, str(tmp_path / f"x.{suffix}"))
     assert "50 x 40 x 12 x 3" in refusal(tmp_path / f"x.{suffix}")
@@ -274,31 +268,29 @@ def not_ct() -> dict[str, np.ndarray]:
     }
 
 
-@pytest.mark.parametrize("kind", list(not_ct()))
-def test_intensities_that_are_not_hu_are_refused(tmp_path, kind):
-    values = not_ct()[kind]
-    values = values.astype(np.int16) if kind in ("MR", "chest MR") else values
+@pytest.mark.parametrize("name", list(not_ct()))
+def test_intensities_that_are_not_hu_are_rejected(tmp_path, name):
+    values = not_ct()[name]
+    values = values.astype(np.int16) if name in ("MR", "chest MR") else values
     message = refusal(write_volume(tmp_path / "x.nii.gz", values))
     assert "Hounsfield" in message or "single value" in message
     refusal(lambda: ct_from_array(values, RAS, "x"))
 
 
 @pytest.mark.parametrize("dtype", [np.int16, np.uint16, np.float32])
-def test_a_forgotten_intercept_is_corrected_and_said(dtype):
+def test_a_missing_rescale_intercept_is_corrected_with_a_warning(dtype):
     ct = ct_from_array((chest().astype(np.int32) + 1024).astype(dtype), RAS, "x")
     np.testing.assert_array_equal(ct.array, chest())
     assert any("1024" in warning for warning in ct.warnings)
 
 
-def test_single_voxel_rows_are_refused(tmp_path):
+def test_single_voxel_rows_are_rejected(tmp_path):
     assert "50 x 1" in refusal(write_volume(tmp_path / "x.nii.gz", chest()[:, 20:21]))
-    assert "1 x 40" in refusal(
-        write_volume(tmp_path / "x.nrrd", chest()[:, :, 4:5] + np.eye(40, 1, dtype="i2"))
-    )
+    assert "1 x 40" in refusal(write_volume(tmp_path / "x.nrrd", chest()[:, :, 4:5] + np.eye(40, 1, dtype="i2")))
     assert "1 x 1" in refusal(lambda: ct_from_array(np.array([[[-1000]], [[50]]]), RAS, "x"))
 
 
-def test_nifti_without_spacing_is_refused(tmp_path):
+def test_nifti_without_spacing_is_rejected(tmp_path):
     for value in (0.0, -2.5, float("nan")):
         path = write_volume(tmp_path / "x.nii", chest())
         patch(path, 76 + 12, "<f", value)
@@ -309,10 +301,8 @@ def test_nifti_without_spacing_is_refused(tmp_path):
     assert "geometry" in refusal(path)
 
 
-@pytest.mark.parametrize(
-    "lines", ["1 0 0 0 0 0 0 0 1|1 1 1", "0 0 0 0 0 0 0 0 0|1 1 1", "1 0 0 0 1 0 0 0 1|1 1 0"]
-)
-def test_metaimages_with_broken_geometry_are_refused(tmp_path, lines):
+@pytest.mark.parametrize("lines", ["1 0 0 0 0 0 0 0 1|1 1 1", "0 0 0 0 0 0 0 0 0|1 1 1", "1 0 0 0 1 0 0 0 1|1 1 0"])
+def test_metaimages_with_unusable_geometry_are_rejected(tmp_path, lines):
     directions, spacing = lines.split("|")
     header = (
         "ObjectType = Image\nNDims = 3\nBinaryData = True\nBinaryDataByteOrderMSB = False\n"
@@ -334,7 +324,7 @@ def test_an_array_is_copied_and_never_changed():
     assert (ct.name, ct.source, ct.calibrated) == ("CTChest", "MRML node", True)
 
 
-def test_gray_arrays_are_taken_as_pictures_when_it_is_said():
+def test_uncalibrated_arrays_are_taken_as_gray_levels():
     gray = np.random.default_rng(0).integers(0, 256, (3, 20, 20))
     ct = ct_from_array(gray, np.diag([-1, -1, 1, 1]), "slices", calibrated=False)
     assert ct.array.dtype == np.uint8 and not ct.calibrated
@@ -343,7 +333,7 @@ def test_gray_arrays_are_taken_as_pictures_when_it_is_said():
 
 
 @pytest.mark.parametrize("matrix", ["zero", "flat", "nan", "small"])
-def test_unusable_matrices_are_refused(matrix):
+def test_unusable_matrices_are_rejected(matrix):
     matrix = {
         "zero": np.zeros((4, 4)),
         "flat": np.array([[1, 1, 0, 0], [0, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]),
@@ -359,14 +349,14 @@ def test_arrays_of_other_shapes():
     assert "dimensions" in refusal(lambda: ct_from_array(np.stack([chest()] * 3, -1), RAS, "x"))
     assert "dimensions" in refusal(lambda: ct_from_array(chest()[0, 0], RAS, "x"))
     assert "empty" in refusal(lambda: ct_from_array(np.empty((0, 4, 4)), RAS, "x"))
-    assert "plain numbers" in refusal(lambda: ct_from_array(chest() > 0, RAS, "x"))
+    assert "integers or real numbers" in refusal(lambda: ct_from_array(chest() > 0, RAS, "x"))
 
 
 # ---------------------------------------------------------------- real data
 
 
 @pytest.mark.skipif(not (DATA / "volumes").exists(), reason="needs ../shared/data")
-def test_real_volumes_have_the_slices_that_their_table_names():
+def test_slices_of_real_volumes_lie_where_their_table_says():
     rows = [line.split(",") for line in (DATA / "volumes/slice_labels.csv").read_text().split()[1:]]
     for path in sorted((DATA / "volumes").glob("*.nii.gz")):
         ct = read_ct(path)
@@ -377,7 +367,7 @@ def test_real_volumes_have_the_slices_that_their_table_names():
 
 
 @pytest.mark.skipif(not (DATA / "lung-masks").exists(), reason="needs ../shared/data")
-def test_real_slices_read_and_their_masks_do_not():
+def test_real_slices_are_read_and_their_masks_rejected():
     for path in sorted((DATA / "lung-masks" / "slices").glob("*.mha"))[:12]:
         if "mask" in path.name:
             refusal(path)

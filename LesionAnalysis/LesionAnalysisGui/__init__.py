@@ -1,5 +1,5 @@
-"""What the panel of the LesionAnalysis module is made of: one file for each part that a user sees.
+"""The parts of the panel of the LesionAnalysis module, one file for each part that a user sees.
 
-Qt and Slicer live here and in ``LesionAnalysis.py``; the analysis itself knows neither (``LesionAnalysisLib``).
-Widgets are used by their Qt properties and signals only, as PythonQt offers them.
+Only these and ``LesionAnalysis.py`` depend on Qt and on Slicer; ``LesionAnalysisLib`` depends on neither.
+Widgets are used through their Qt properties and signals, as PythonQt exposes them.
 """

@@ -1,4 +1,4 @@
-"""From the display settings of the panel to the scene: map, boxes, labels, peaks, legend."""
+"""Applies the display settings of the panel to the scene: map, boxes, labels, peaks, legend."""
 
 from __future__ import annotations
 
@@ -6,49 +6,55 @@ from collections.abc import Iterable
 from typing import Any
 
 from LesionAnalysisLib import scene
-
-from .choices import COLOR_SCALES
+from slicer.i18n import tr as _
 
 _SETTINGS = ("lamOpacity", "lamThreshold", "colorScale", "showBoxes", "showLabels", "showPeaks", "showLegend")
 
 
-class Display:
-    """Applies what changed since the last time; a scene with hundreds of boxes is not redrawn for nothing."""
+def labelColorScales(comboBox: Any) -> None:
+    """Replace the parameter's values in the combo box by what a user reads."""
+    labels = {
+        "jet": _("Jet (as in the paper)"),
+        "viridis": _("Viridis (perceptually uniform)"),
+        "inferno": _("Inferno (perceptually uniform)"),
+        "clusters": _("Lesion clusters"),
+    }
+    for index in range(comboBox.count):
+        comboBox.setItemText(index, labels[comboBox.itemText(index)])
+
+
+class DisplayControls:
+    """Applies only the settings that changed: redrawing hundreds of boxes takes time."""
 
     def __init__(self) -> None:
         self._applied: dict[str, Any] = {}
 
-    def forget(self) -> None:
-        """Apply everything the next time: other results are shown now."""
+    def reset(self) -> None:
+        """Apply all settings the next time, for other results are shown."""
         self._applied = {}
 
-    def apply(self, nodes: Any, parameters: Any, shown: Iterable[int]) -> None:
-        """Bring the results ``nodes`` to the settings of the parameter node.
+    def apply(self, nodes: Any, parameters: Any, visible: Iterable[int]) -> None:
+        """Apply the settings of the parameter node to the results ``nodes``.
 
-        shown: ids of the lesions that the filter of the table lets through.
+        visible: ids of the lesions that pass the filter of the table.
         """
-        settings = {name: getattr(parameters, name) for name in _SETTINGS}
-        settings["shown"] = frozenset(shown)
+        settings = {name: getattr(parameters, name) for name in _SETTINGS} | {"visible": frozenset(visible)}
         changed = {name for name, value in settings.items() if self._applied.get(name) != value}
         self._applied = settings
+        byCluster = settings["colorScale"] == "clusters"
         if "lamThreshold" in changed:
             scene.set_lam_threshold(nodes, settings["lamThreshold"])
         if "colorScale" in changed:
-            self._color(nodes, COLOR_SCALES[settings["colorScale"]])
+            scene.show_clusters(nodes, byCluster)
+            if not byCluster:
+                scene.set_color_map(nodes, settings["colorScale"])
         if changed & {"lamOpacity", "colorScale"}:
             scene.set_lam_opacity(nodes, settings["lamOpacity"])
         if changed & {"showLegend", "colorScale"}:
-            byHeat = COLOR_SCALES[settings["colorScale"]] != "clusters"
-            scene.set_legend_visible(nodes, settings["showLegend"] and byHeat)
-        if changed & {"showBoxes", "shown"}:
-            scene.set_boxes_visible(nodes, settings["showBoxes"], settings["shown"])
+            scene.set_legend_visible(nodes, settings["showLegend"] and not byCluster)
+        if changed & {"showBoxes", "visible"}:
+            scene.set_boxes_visible(nodes, settings["showBoxes"], settings["visible"])
         if "showLabels" in changed:
             scene.set_box_labels_visible(nodes, settings["showLabels"])
-        if changed & {"showPeaks", "shown"}:
-            scene.set_peaks_visible(nodes, settings["showPeaks"], settings["shown"])
-
-    @staticmethod
-    def _color(nodes: Any, scale: str) -> None:
-        scene.show_clusters(nodes, scale == "clusters")
-        if scale != "clusters":
-            scene.set_color_map(nodes, scale)
+        if changed & {"showPeaks", "visible"}:
+            scene.set_peaks_visible(nodes, settings["showPeaks"], settings["visible"])

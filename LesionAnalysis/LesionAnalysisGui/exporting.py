@@ -1,4 +1,4 @@
-"""The export buttons of the panel: ask where to, then let the logic write."""
+"""The export buttons of the panel: ask for a file if one is written, then let the logic write."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import qt
 import slicer
-from LesionAnalysisLib.text import file_name
+from LesionAnalysisLib.text import safe_file_name
 from slicer.i18n import tr as _
 
 
@@ -18,48 +18,37 @@ class Exporting:
     Args:
         ui: has the buttons.
         logic: LesionAnalysisLogic.
-        currentVolume: gives the CT whose results are shown.
-        say: shows a line in the panel.
+        currentVolume: returns the CT whose results are shown.
+        showStatus: shows a line in the panel.
     """
 
-    def __init__(self, ui: Any, logic: Any, currentVolume: Callable[[], Any], say: Callable[[str], None]) -> None:
-        self._logic, self._currentVolume, self._say = logic, currentVolume, say
-        ui.exportTablesButton.clicked.connect(self.tables)
-        ui.exportJsonButton.clicked.connect(self.json)
-        ui.exportReportButton.clicked.connect(self.report)
-        ui.exportLamButton.clicked.connect(self.lam)
-        ui.exportSegmentationButton.clicked.connect(self.segmentation)
-        ui.exportColorButton.clicked.connect(self.colorVolume)
+    def __init__(
+        self, ui: Any, logic: Any, currentVolume: Callable[[], Any], showStatus: Callable[[str], None]
+    ) -> None:
+        self._currentVolume, self._showStatus = currentVolume, showStatus
+        for button, name, fileType, export in (
+            (ui.exportTablesButton, "slices.csv", _("Tables (*.csv)"), logic.exportTables),
+            (ui.exportJsonButton, "analysis.json", _("JSON (*.json)"), logic.exportJson),
+            (ui.exportReportButton, "report.html", _("Web page (*.html)"), logic.exportReport),
+            (ui.exportLamButton, "lam.nrrd", _("Volumes (*.nrrd *.nii.gz *.mha)"), logic.exportLam),
+        ):
+            button.clicked.connect(lambda checked=False, to=(name, fileType, export): self._toFile(*to))
+        for button, export in (
+            (ui.exportSegmentationButton, logic.exportSegmentation),
+            (ui.exportColorButton, logic.exportColorVolume),
+        ):
+            button.clicked.connect(lambda checked=False, export=export: self._toScene(export))
 
-    def tables(self, checked: bool = False) -> None:
-        self._toFile("slices.csv", _("Tables (*.csv)"), self._logic.exportTables)
-
-    def json(self, checked: bool = False) -> None:
-        self._toFile("analysis.json", _("JSON (*.json)"), self._logic.exportJson)
-
-    def report(self, checked: bool = False) -> None:
-        self._toFile("report.html", _("Web page (*.html)"), self._logic.exportReport)
-
-    def lam(self, checked: bool = False) -> None:
-        self._toFile("lam.nrrd", _("Volumes (*.nrrd *.nii.gz *.mha)"), self._logic.exportLam)
-
-    def segmentation(self, checked: bool = False) -> None:
-        self._toScene(self._logic.exportSegmentation)
-
-    def colorVolume(self, checked: bool = False) -> None:
-        self._toScene(self._logic.exportColorVolume)
-
-    def _toFile(self, name: str, types: str, write: Callable[[Any, str], Any]) -> None:
+    def _toFile(self, name: str, fileType: str, export: Callable[[Any, str], Any]) -> None:
         volume = self._currentVolume()
-        start = str(Path(qt.QDir.homePath()) / f"{file_name(volume.GetName())} {name}")
-        path = qt.QFileDialog.getSaveFileName(slicer.util.mainWindow(), _("Save"), start, types)
+        suggested = str(Path(qt.QDir.homePath()) / f"{safe_file_name(volume.GetName())} {name}")
+        path = qt.QFileDialog.getSaveFileName(slicer.util.mainWindow(), _("Save"), suggested, fileType)
         path = path[0] if isinstance(path, tuple) else path  # some Qt bindings also return the filter
         if not path:
             return
         with slicer.util.tryWithErrorDisplay(_("The results could not be saved."), waitCursor=True):
-            written = write(volume, path)
-            self._say(_("Saved {files}").format(files=", ".join(str(one) for one in written)))
+            self._showStatus(_("Saved {files}").format(files=", ".join(map(str, export(volume, path)))))
 
-    def _toScene(self, make: Callable[[Any], Any]) -> None:
+    def _toScene(self, export: Callable[[Any], Any]) -> None:
         with slicer.util.tryWithErrorDisplay(_("The results could not be exported."), waitCursor=True):
-            self._say(_("Added {name} to the scene").format(name=make(self._currentVolume()).GetName()))
+            self._showStatus(_("Added {name} to the scene").format(name=export(self._currentVolume()).GetName()))

@@ -1,4 +1,4 @@
-"""Listening to one object at a time."""
+"""Observes one object at a time."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 
 class Observation:
-    """Calls ``callback`` on ``event`` of the object that is followed now.
+    """Calls ``callback`` on ``event`` of the object that is currently observed.
 
-    Slicer's VTKObservationMixin keeps every object that it ever observed, a CT with all its voxels included;
-    this lets go of the one before.
+    Slicer's VTKObservationMixin keeps a reference to every object that it ever observed, such as a CT with all of
+    its voxels; this one drops it.
     """
 
     def __init__(self, event: int, callback: Callable[[Any, Any], None]) -> None:
@@ -18,8 +18,8 @@ class Observation:
         self._observed: Any = None
         self._tag: int | None = None
 
-    def follow(self, observed: Any) -> None:
-        """Listen to this object (a node or a parameter node wrapper), or to none, from now on."""
+    def observe(self, observed: Any) -> None:
+        """Observe this object (a node or a parameter node wrapper) instead of the previous one, or none."""
         if observed is self._observed:
             return
         if self._observed is not None:

@@ -8,15 +8,13 @@ from typing import Any
 import qt
 from slicer.i18n import tr as _
 
-_NUMBER_DIGITS = 2
-
 
 class LesionTable:
-    """Fills a ``QTableWidget`` with a row for each lesion.
+    """Fills a ``QTableWidget`` with one row per lesion.
 
     Args:
         widget: the table.
-        onLesionClicked: called with the id of a lesion whose row the user chose by mouse or keyboard.
+        onLesionClicked: called with the id of a lesion whose row the user selected by mouse or keyboard.
     """
 
     _CLUSTER = 2  # column
@@ -24,70 +22,55 @@ class LesionTable:
     def __init__(self, widget: Any, onLesionClicked: Callable[[int], None]) -> None:
         self._widget, self._onLesionClicked = widget, onLesionClicked
         self._filling = False
-        self._clusterOf: dict[int, int] = {}
-        self._scoreOf: dict[int, float] = {}
-        headings = [_("Lesion"), _("Type"), _("Cluster"), _("Score"), _("ml"), _("HU"), _("Slices"), _("Activation")]
+        self._lesions: Sequence[Any] = ()
+        headings = [_("Lesion"), _("Type"), _("Cluster"), _("Activation"), _("Volume (ml)"), _("Mean HU"), _("Slices")]
         widget.setColumnCount(len(headings))
         widget.setHorizontalHeaderLabels(headings)
-        _narrow(widget)
+        _makeCompact(widget)
         widget.horizontalHeader().stretchLastSection = True
-        widget.itemSelectionChanged.connect(self._selected)
-        widget.cellClicked.connect(self._clicked)
+        widget.itemSelectionChanged.connect(self._onSelectionChanged)
+        widget.cellClicked.connect(self._onCellClicked)
 
     def fill(self, lesions: Sequence[Any], clusters: Collection[Any]) -> None:
-        """Show these ``Lesion`` of these ``SceneCluster``; the order the user sorted them in stays."""
-        self._clusterOf = {lesion.id: lesion.cluster for lesion in lesions}
-        self._scoreOf = {lesion.id: lesion.score for lesion in lesions}
-        table = self._widget
+        """Show these ``Lesion`` of these ``SceneCluster``, sorted as the user sorted the table before."""
+        self._lesions = lesions
+        table, byNumber = self._widget, {cluster.number: cluster for cluster in clusters}
         self._filling = True
         table.sortingEnabled = False  # rows would move while they are filled
         table.setRowCount(len(lesions))
         for row, lesion in enumerate(lesions):
             hu = None if lesion.mean_hu is None else round(lesion.mean_hu)
-            values = [lesion.id, lesion.type or "", lesion.cluster, lesion.score, lesion.volume_ml, hu]
-            for column, value in enumerate([*values, _span(lesion), lesion.activation]):
+            one = lesion.first_slice == lesion.last_slice
+            slices = str(lesion.first_slice) if one else f"{lesion.first_slice}-{lesion.last_slice}"
+            values = (lesion.id, lesion.type or "", lesion.cluster, lesion.activation, lesion.volume_ml, hu, slices)
+            for column, value in enumerate(values):
                 table.setItem(row, column, _item(value, lesion.id))
-            self._colorCluster(table.item(row, self._CLUSTER), clusters)
+            cluster, item = byNumber.get(lesion.cluster), table.item(row, self._CLUSTER)
+            if cluster is not None:
+                item.setBackground(_brush(cluster.color))
+                item.setForeground(qt.QBrush(qt.QColor("#000000")))
+                item.setToolTip(cluster.name)
         table.sortingEnabled = True
         table.resizeColumnsToContents()
         self._filling = False
 
-    @staticmethod
-    def _colorCluster(item: Any, clusters: Collection[Any]) -> None:
-        """The number of a cluster in its color; its name as the tool tip."""
-        for one in clusters:
-            if one.number == item.data(qt.Qt.DisplayRole):
-                item.setBackground(_brush(one.color))
-                item.setForeground(qt.QBrush(qt.QColor("#000000")))
-                item.setToolTip(one.name)
-
-    def filter(self, cluster: int | None, minimumScore: float) -> set[int]:
-        """Hide the rows of other clusters and lower scores; returns the ids of the lesions that are left."""
-        wanted = {
-            number
-            for number, score in self._scoreOf.items()
-            if score >= minimumScore and cluster in (None, self._clusterOf[number])
+    def filter(self, cluster: int | None, minimumActivation: float) -> set[int]:
+        """Hide the rows of other clusters and of lower activation; returns the ids of the remaining lesions."""
+        remaining = {
+            lesion.id
+            for lesion in self._lesions
+            if lesion.activation >= minimumActivation and cluster in (None, lesion.cluster)
         }
         for row in range(self._widget.rowCount):
-            self._widget.setRowHidden(row, self._idAt(row) not in wanted)
-        return wanted
+            self._widget.setRowHidden(row, _keyAt(self._widget, row) not in remaining)
+        return remaining
 
-    def select(self, lesionId: int) -> None:
-        """Select the row of a lesion as if the user had."""
-        for row in range(self._widget.rowCount):
-            if self._idAt(row) == lesionId:
-                self._widget.selectRow(row)
-                return
-
-    def _idAt(self, row: int) -> int:
-        return int(self._widget.item(row, 0).data(qt.Qt.UserRole))
-
-    def _selected(self) -> None:
+    def _onSelectionChanged(self) -> None:
         if not self._filling and self._widget.currentRow() >= 0 and self._widget.selectionModel().hasSelection:
-            self._onLesionClicked(self._idAt(self._widget.currentRow()))
+            self._onLesionClicked(_keyAt(self._widget, self._widget.currentRow()))
 
-    def _clicked(self, row: int, column: int) -> None:
-        self._onLesionClicked(self._idAt(row))  # again, where the row was selected before
+    def _onCellClicked(self, row: int, column: int) -> None:
+        self._onLesionClicked(_keyAt(self._widget, row))  # also if the row is selected already
 
 
 class ClusterTable:
@@ -108,49 +91,43 @@ class ClusterTable:
         self._names: dict[int, str] = {}
         widget.setColumnCount(3)
         widget.setHorizontalHeaderLabels([_("Color"), _("Name"), _("Lesions")])
-        _narrow(widget)
+        _makeCompact(widget)
         widget.horizontalHeader().setSectionResizeMode(self._NAME, qt.QHeaderView.Stretch)
-        widget.cellChanged.connect(self._changed)
-        widget.cellClicked.connect(self._clicked)
+        widget.cellChanged.connect(self._onCellChanged)
+        widget.cellClicked.connect(self._onCellClicked)
 
     def fill(self, clusters: Collection[Any]) -> None:
         """Show these ``SceneCluster``."""
-        table = self._widget
         self._filling = True
-        self._names = {one.number: one.name for one in clusters}
-        table.setRowCount(len(clusters))
-        for row, one in enumerate(clusters):
-            color = _item("", one.number)
-            color.setBackground(_brush(one.color))
-            color.setToolTip(_("Click to choose another color"))
-            name = _item(one.name, one.number)
-            name.setFlags(name.flags() | qt.Qt.ItemIsEditable)
-            for column, item in ((self._COLOR, color), (self._NAME, name), (self._COUNT, _item(
-                    one.lesion_count, one.number))):  # fmt: skip
-                table.setItem(row, column, item)
+        self._names = {cluster.number: cluster.name for cluster in clusters}
+        self._widget.setRowCount(len(clusters))
+        for row, cluster in enumerate(clusters):
+            items = [_item(value, cluster.number) for value in ("", cluster.name, cluster.lesion_count)]
+            items[self._COLOR].setBackground(_brush(cluster.color))
+            items[self._COLOR].setToolTip(_("Click to choose another color"))
+            items[self._NAME].setFlags(items[self._NAME].flags() | qt.Qt.ItemIsEditable)
+            for column, item in enumerate(items):
+                self._widget.setItem(row, column, item)
         self._filling = False
 
-    def _numberAt(self, row: int) -> int:
-        return int(self._widget.item(row, 0).data(qt.Qt.UserRole))
-
-    def _changed(self, row: int, column: int) -> None:
+    def _onCellChanged(self, row: int, column: int) -> None:
         if self._filling or column != self._NAME:
             return
-        number, name = self._numberAt(row), self._widget.item(row, column).text().strip()
+        number, name = _keyAt(self._widget, row), self._widget.item(row, column).text().strip()
         if name != self._names[number]:
             self._onRenamed(number, name)
 
-    def _clicked(self, row: int, column: int) -> None:
+    def _onCellClicked(self, row: int, column: int) -> None:
         if column == self._COLOR:
-            self._onColorClicked(self._numberAt(row))
+            self._onColorClicked(_keyAt(self._widget, row))
 
 
 def _brush(color: tuple[float, float, float]) -> Any:
     return qt.QBrush(qt.QColor.fromRgbF(*color))
 
 
-def _narrow(table: Any) -> None:
-    """Rows without numbers, no higher than their text."""
+def _makeCompact(table: Any) -> None:
+    """No row numbers, and rows no higher than their text."""
     table.verticalHeader().visible = False
     table.verticalHeader().defaultSectionSize = 22
 
@@ -159,13 +136,12 @@ def _item(value: Any, key: int) -> Any:
     """A read-only cell that sorts by value: numbers as numbers; None is empty and comes first."""
     item = qt.QTableWidgetItem()
     if value is not None:
-        item.setData(qt.Qt.DisplayRole, round(value, _NUMBER_DIGITS) if isinstance(value, float) else value)
+        item.setData(qt.Qt.DisplayRole, round(value, 2) if isinstance(value, float) else value)
     item.setData(qt.Qt.UserRole, key)
     item.setFlags(qt.Qt.ItemIsSelectable | qt.Qt.ItemIsEnabled)
     return item
 
 
-def _span(lesion: Any) -> str:
-    if lesion.first_slice == lesion.last_slice:
-        return str(lesion.first_slice)
-    return f"{lesion.first_slice}-{lesion.last_slice}"
+def _keyAt(table: Any, row: int) -> int:
+    """The id of the lesion, or the number of the cluster, in a row."""
+    return int(table.item(row, 0).data(qt.Qt.UserRole))

@@ -1,4 +1,4 @@
-"""The slice chart of the panel: a bar for the probability of every slice; a click goes to the slice."""
+"""The slice chart of the panel: a bar for the probability of every slice; a click moves the views to the slice."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _NO_LUNG_HEIGHT = 0.02
 
 
 class SliceChart(qt.QWidget):
-    """Bars along the slices in the order of the file; red ones are positive, gray ones show too little lung.
+    """Bars along the slices in the order of the file; positive slices are red, slices with too little lung gray.
 
     Args:
         onSliceClicked: called with the index of the slice under the mouse.
@@ -27,21 +27,21 @@ class SliceChart(qt.QWidget):
         self._threshold = 0.5
         self._current: int | None = None
         self.minimumHeight = 100
-        self.toolTip = _("Probability of every slice; click to go there.")
+        self.toolTip = _("Probability of every slice. Click a bar to move the slice views there.")
 
     def setSlices(self, slices: Sequence[Any], threshold: float) -> None:
-        """Draw these ``SliceDiagnosis``."""
+        """Show these ``SliceDiagnosis``."""
         self._slices, self._threshold = slices, threshold
         self.update()
 
     def mark(self, index: int | None) -> None:
-        """Mark the slice that the views show."""
+        """Mark the slice that the slice views show."""
         if index != self._current:
             self._current = index
             self.update()
 
     def sliceAt(self, x: float) -> int | None:
-        """Index of the slice that is drawn at the widget's coordinate ``x``; None beside the bars."""
+        """Index of the slice whose bar is at the widget's coordinate ``x``; None outside the bars."""
         count, inner = len(self._slices), self.width - _LEFT - _RIGHT
         if not count or inner <= 0 or not _LEFT <= x < self.width - _RIGHT:
             return None
@@ -78,15 +78,15 @@ class SliceChart(qt.QWidget):
         painter.drawLine(_LEFT - 1, _TOP, _LEFT - 1, base)
         painter.drawLine(_LEFT - 1, base, _LEFT + width, base)
         count = len(self._slices)
-        for place, one in enumerate(self._slices):
+        for place, diagnosis in enumerate(self._slices):
             x = _LEFT + place * width // count
-            wide = max(1, _LEFT + (place + 1) * width // count - x - (1 if width > 3 * count else 0))
-            share = one.probability if one.probability is not None else _NO_LUNG_HEIGHT
-            color = _NO_LUNG if one.probability is None else _POSITIVE if one.positive else _NEGATIVE
-            tall = max(1, int(share * height))
-            painter.fillRect(x, base - tall, wide, tall, qt.QColor(color))
-            if one.index == self._current:
-                painter.drawRect(x - 1, _TOP, wide + 1, height)
+            barWidth = max(1, _LEFT + (place + 1) * width // count - x - (1 if width > 3 * count else 0))
+            noLung = diagnosis.probability is None
+            color = _NO_LUNG if noLung else _POSITIVE if diagnosis.positive else _NEGATIVE
+            barHeight = max(1, int((_NO_LUNG_HEIGHT if noLung else diagnosis.probability) * height))
+            painter.fillRect(x, base - barHeight, barWidth, barHeight, qt.QColor(color))
+            if diagnosis.index == self._current:
+                painter.drawRect(x - 1, _TOP, barWidth + 1, height)
         y = int(base - self._threshold * height)
         painter.setPen(qt.QPen(text, 1, qt.Qt.DashLine))
         painter.drawLine(_LEFT, y, _LEFT + width, y)

@@ -1,9 +1,9 @@
-"""Weakly supervised analysis of COVID-19 lesions in chest CT, without Slicer's window.
+"""Weakly supervised analysis of lesions like those of COVID-19 in chest CT, without 3D Slicer.
 
     from LesionAnalysisLib import AnalysisConfig, LesionAnalyzer, ModelBundle, read_ct
     analysis = LesionAnalyzer(ModelBundle.bundled(), AnalysisConfig()).analyze(read_ct("ct.nii.gz"))
 
-The names below are imported on first use: torch is loaded by whoever needs it, not by the package.
+The names in ``__all__`` are imported on first use, so that importing the package does not import torch.
 """
 
 from importlib import import_module

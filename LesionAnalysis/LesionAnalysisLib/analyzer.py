@@ -1,35 +1,31 @@
-"""The one pipeline: CtVolume -> lungs -> FeCNN -> Grad++ -> lesions -> Analysis.
+"""From a CT to its ``Analysis``: lungs, slices, network and maps, 3D lesions, the study.
 
     analyzer = LesionAnalyzer(ModelBundle.bundled(), AnalysisConfig())
     analysis = analyzer.analyze(read_ct("ct.nii.gz"), progress=lambda fraction, message: None)
 
-It advances in small steps, so that a window can draw the steps from a timer while a script loops over them.
+It advances in small steps, so that a window can run them one by one while a script loops over them.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
 import numpy as np
-import torch
+from scipy.special import expit
 
 from .config import AnalysisConfig
-from .lesions.density import density_profiles
 from .lesions.findings import Findings
-from .lesions.refinement import cell_size, known_gray_levels
-from .lesions.regions import Regions, peak_features
 from .lungs import LungSlice, Preprocessing, lung_slices, segment_lungs
 from .model.bundle import ModelBundle
-from .model.out_of_distribution import channel_means, unlike_training
-from .network.devices import Runner, choose_device
-from .network.saliency import log_odds
-from .pipeline import slice_heat, slice_regions
+from .model.out_of_distribution import is_out_of_distribution
+from .pipeline import SliceBatch, SlicePipeline
 from .results import Analysis, SliceDiagnosis, StudySummary
 from .steps import run_to_end
-from .study import sigmoid, study_probability
+from .study import study_probability
 from .volume import CtVolume
 
 Progress = Callable[[float, str], None]
@@ -38,43 +34,28 @@ _LUNGS_DONE, _SLICES_DONE = 0.15, 0.97  # shares of the time, for the progress
 
 
 class AnalysisCancelled(Exception):  # noqa: N818 - a request, not an error
-    """Raise it from ``progress`` to stop an analysis; nothing is left behind."""
+    """Raise it from ``progress`` to stop an analysis; partial results are discarded."""
 
 
 class LesionAnalyzer:
     """Loads a model once and analyzes any number of CTs with it.
 
     Raises:
-        ValueError: the device is not available, or the model does not fit this program.
+        ValueError: the device is not available, or the model does not fit this version.
     """
 
     def __init__(self, bundle: ModelBundle, config: AnalysisConfig | None = None) -> None:
-        self.bundle = bundle
-        self.config = config or AnalysisConfig()
+        self.bundle, self.config = bundle, config or AnalysisConfig()
         self.preprocessing = self.config.preprocessing or Preprocessing.from_dict(bundle.preprocessing)
-        self.runner = Runner(
-            bundle.network(), choose_device(self.config.device), self.config.precision, self.config.batch_size
-        )
-        self.temperature = bundle.temperature if self.config.calibrated else 1.0
         self.threshold = bundle.threshold if self.config.threshold is None else self.config.threshold
-        self.cluster_by = "features" if bundle.density_clusters is None else self.config.cluster_by
-        self.clusters = bundle.density_clusters if self.cluster_by == "density" else bundle.clusters
-
-    def lesion_features(self, piece: LungSlice, regions: Regions, activations: torch.Tensor) -> np.ndarray:
-        """(n, F) float32 of one slice's lesions, by which ``clusters`` tells them apart.
-
-        Args:
-            piece: the slice as the network saw it.
-            activations: its C5 (K, h, w).
-        """
-        if self.cluster_by == "density":
-            return density_profiles(piece.image, regions, piece.scale)
-        return peak_features(activations, regions).float().cpu().numpy()
+        self.clusters = getattr(bundle.clusters, self.config.cluster_by)
+        self.pipeline = SlicePipeline(bundle.network(), bundle.positive, self.config, self.preprocessing,
+                                      bundle.temperature if self.config.calibrated else 1.0)  # fmt: skip
 
     def analyze(
         self, ct: CtVolume, progress: Progress | None = None, lung_mask: np.ndarray | None = None
     ) -> Analysis:
-        """Run the whole pipeline.
+        """Analyze a CT.
 
         Args:
             ct: see ``read_ct`` and ``ct_from_array``.
@@ -88,39 +69,36 @@ class LesionAnalyzer:
         return run_to_end(self.steps(ct, lung_mask), progress)
 
     def steps(self, ct: CtVolume, lung_mask: np.ndarray | None = None) -> Steps:
-        """The pipeline as a generator of (fraction, message) that returns the ``Analysis``."""
+        """The analysis as a generator of (fraction, message) that returns the ``Analysis``."""
         return _Run(self, ct).steps(lung_mask)
 
 
 class _Run:
-    """One CT on its way through the pipeline."""
+    """The analysis of one CT."""
 
     def __init__(self, analyzer: LesionAnalyzer, ct: CtVolume) -> None:
-        self.analyzer = analyzer
-        self.bundle, self.config, self.runner = analyzer.bundle, analyzer.config, analyzer.runner
-        self.preprocessing, self.temperature = analyzer.preprocessing, analyzer.temperature
-        self.threshold = analyzer.threshold
+        self.bundle, self.config, self.threshold = analyzer.bundle, analyzer.config, analyzer.threshold
+        self.preprocessing, self.clusters, self.pipeline = analyzer.preprocessing, analyzer.clusters, analyzer.pipeline
         self.ct, self.view = ct, ct.axial()
-        self.timing = {"lungs": 0.0, "slices": 0.0, "network": 0.0, "maps": 0.0, "linking": 0.0}
-        self.log_odds: dict[int, float] = {}
-        self.class_of: dict[int, int] = {}
-        self.means: list[np.ndarray] = []  # of channels, by slice
+        self.pipeline.timing = self.timing = dict.fromkeys(("lungs", "slices", "network", "maps", "linking"), 0.0)
+        self.log_odds: dict[int, float] = {}  # by slice
+        self.other_class: dict[int, int] = {}  # by slice: the likeliest class but the positive one
+        self.channel_means: list[np.ndarray] = []
 
     def steps(self, lung_mask: np.ndarray | None) -> Steps:
         began = time.perf_counter()
-        yield 0.0, "Finding the lungs"
-        with _Timed(self.timing, "lungs"):
+        yield 0.0, "Segmenting the lungs"
+        with self.pipeline.timed("lungs"):
             self.lungs = self._lungs(lung_mask)
-        self.findings = Findings(self.ct, self.lungs, self.analyzer.clusters, self.config.inside_lungs)
-        total = self.lungs.shape[0]
-        yield _LUNGS_DONE, f"Lungs found; looking at {total} slices"
-        for index in self._network():
+        self.findings = Findings(self.ct, self.lungs, self.clusters, self.config.inside_lungs)
+        total = len(self.lungs)
+        yield _LUNGS_DONE, f"Lungs segmented; analyzing {total} slices"
+        for index in self._slices():
             share = (index + 1) / total
             yield _LUNGS_DONE + (_SLICES_DONE - _LUNGS_DONE) * share, f"Slice {index + 1} of {total}"
         yield _SLICES_DONE, "Linking lesions"
-        with _Timed(self.timing, "linking"):
-            kept = sorted(self.log_odds)
-            lesions, names = self.findings.link(kept, self.config.min_lesion_ml)
+        with self.pipeline.timed("linking"):
+            lesions, names = self.findings.link(sorted(self.log_odds), self.config.min_lesion_ml)
         analysis = self._analysis(lesions, names)
         analysis.timing_s["total"] = time.perf_counter() - began
         yield 1.0, "Done"
@@ -130,73 +108,48 @@ class _Run:
         if given is None:
             return segment_lungs(self.ct)
         if given.shape != self.ct.array.shape:
-            raise ValueError(f"The lung mask has the shape {given.shape}, the CT {self.ct.array.shape}: give it "
+            raise ValueError(f"The lung mask has the shape {given.shape}, the CT {self.ct.array.shape}: provide it "
                              "on the CT's own grid.")  # fmt: skip
         if not given.any():
-            raise ValueError("The lung mask is empty: give one that marks the lungs, or none.")
+            raise ValueError("The lung mask is empty: provide one that marks the lungs, or none.")
         return self.view.from_volume(np.asarray(given) > 0)
 
-    def _network(self) -> Generator[int, None, None]:
-        """Diagnose and map the kept slices batch by batch, the next batch being cut meanwhile; yields indices."""
+    def _slices(self) -> Iterator[int]:
+        """Analyze the slices batch by batch while the next batch is cut; yields the last index of each."""
         slices = lung_slices(self.ct, self.lungs, self.preprocessing)
         with ThreadPoolExecutor(1) as pool:
             ahead = pool.submit(self._cut, slices)
             while portion := ahead.result():
                 ahead = pool.submit(self._cut, slices)
-                for part, work in self.runner.batches(portion, self._diagnose):
-                    self._map(part, *work)
-                    yield part[-1].index
+                for batch in self.pipeline.run(portion, self.threshold):
+                    self._collect(batch)
+                    yield batch.slices[-1].index
 
-    def _cut(self, slices) -> list[LungSlice]:
-        with _Timed(self.timing, "slices"):
-            return list(islice(slices, self.runner.batch_size))
+    def _cut(self, slices: Iterator[LungSlice]) -> list[LungSlice]:
+        with self.pipeline.timed("slices"):
+            return list(islice(slices, self.pipeline.runner.batch_size))
 
-    def _diagnose(self, network, device: torch.device, portion: Sequence[LungSlice]) -> tuple:
-        """FeCNN on a batch: log-odds, classes, and the heat and activations of its positive slices."""
-        with _Timed(self.timing, "network"), torch.inference_mode():
-            pictures = torch.from_numpy(np.stack([s.image for s in portion]))[:, None]
-            maps = network.backbone(pictures.to(device).float() / 255.0)
-            logits = network.head(*maps) / self.temperature
-            positive = self.bundle.positive
-            odds = log_odds(logits, positive).cpu().numpy()
-            if not np.isfinite(odds).all():  # not a number is never above a threshold: all would seem healthy
-                raise ValueError("The model gives no number for a slice: choose another model folder.")
-            classes = logits.argmax(1).cpu().numpy()
-            means = channel_means(maps, self.bundle.input_statistics)
-        shown = np.flatnonzero(sigmoid(odds) >= self.threshold)
-        with _Timed(self.timing, "maps"):
-            if not len(shown):
-                return odds, classes, means, shown, [], []
-            rows = torch.from_numpy(shown).to(device)
-            chosen = [m[rows] for m in maps]
-            heat = slice_heat(network, chosen, positive, self.config)
-            return odds, classes, means, shown, heat.cpu().numpy(), chosen[2]
-
-    def _map(self, portion, odds, classes, means, shown, heat, activations) -> None:
-        """Take over a batch's results; regions, features and places of the positive slices."""
-        self.means.extend(means)
-        for item, value, name in zip(portion, odds, classes, strict=True):
-            self.log_odds[item.index], self.class_of[item.index] = float(value), int(name)
-        with _Timed(self.timing, "maps"):
-            for i, row in enumerate(shown):
-                self._place(portion[row], heat[i], activations[i], float(sigmoid(odds[row])))
-
-    def _place(self, item: LungSlice, heat: np.ndarray, activations: torch.Tensor, probability: float) -> None:
-        cell = cell_size(self.ct, item.index)
-        gray_levels = known_gray_levels(self.preprocessing, self.ct.calibrated)
-        regions = slice_regions(heat, item, self.lungs[item.index], cell, self.config, gray_levels)
-        features = self.analyzer.lesion_features(item, regions, activations)
-        self.findings.add(item.index, item.crop, regions, features, probability)
+    def _collect(self, batch: SliceBatch) -> None:
+        self.channel_means.extend(batch.channel_means)
+        others = batch.logits.copy()
+        others[:, self.bundle.positive] = -np.inf
+        for piece, odds, other in zip(batch.slices, batch.log_odds, others.argmax(1), strict=True):
+            self.log_odds[piece.index], self.other_class[piece.index] = float(odds), int(other)
+        with self.pipeline.timed("maps"):
+            for row, lesions in batch.lesions.items():
+                piece = batch.slices[row]
+                self.findings.add(piece.index, piece.crop, lesions.regions, lesions.features,
+                                  float(expit(batch.log_odds[row])))  # fmt: skip
 
     # -- the result -------------------------------------------------------------------------------
 
     def _analysis(self, lesions: tuple, names: dict[int, str]) -> Analysis:
         bundle, view = self.bundle, self.view
-        slices = tuple(self._slice(i) for i in range(self.lungs.shape[0]))
+        slices = tuple(self._slice(i) for i in range(len(self.lungs)))
         return Analysis(
             name=self.ct.name,
             input={
-                "path": self.ct.source, "kind": "volume" if self.ct.calibrated else "pictures",
+                "path": self.ct.source, "kind": "volume" if self.ct.calibrated else "images",
                 "size": list(self.ct.array.shape[::-1]), "spacing_mm": list(self.ct.spacing_mm),
                 "calibrated": self.ct.calibrated,
             },
@@ -206,9 +159,8 @@ class _Run:
             },
             config={
                 **self.config.to_dict(), "preprocessing": self.preprocessing.to_dict(), "threshold": self.threshold,
-                "cluster_by": self.analyzer.cluster_by,
             },
-            device=self.runner.description,
+            device=self.pipeline.runner.description,
             timing_s=self.timing,
             summary=self._summary(slices, lesions, names),
             slices=slices, lesions=lesions, cluster_names=names, warnings=self._warnings(slices),
@@ -220,55 +172,42 @@ class _Run:
         position = self.view.position_mm(index) if self.ct.calibrated else None
         if index not in self.log_odds:
             return SliceDiagnosis(index, position, False, None, "", False)
-        probability = float(sigmoid(self.log_odds[index]))
+        probability = float(expit(self.log_odds[index]))
         return SliceDiagnosis(
-            index, position, True, probability, self._class_name(probability, self.class_of[index]),
+            index, position, True, probability, self._class_name(probability, self.other_class[index]),
             probability >= self.threshold, self.findings.slice_lesions(index),
         )  # fmt: skip
 
-    def _class_name(self, probability: float, likeliest: int) -> str:
-        """Name of the class; of two, the threshold decides rather than one half."""
-        names, positive = self.bundle.classes, self.bundle.positive
-        if probability >= self.threshold:
-            return names[positive]
-        others = [i for i in range(len(names)) if i != positive]
-        return names[likeliest if likeliest in others else others[0]]
+    def _class_name(self, probability: float, other: int) -> str:
+        """The positive class from the threshold on, below it the likeliest of the others."""
+        return self.bundle.classes[self.bundle.positive if probability >= self.threshold else other]
 
     def _summary(self, slices: tuple, lesions: tuple, names: dict[int, str]) -> StudySummary:
         odds = [self.log_odds[i] for i in sorted(self.log_odds)]
         probability = study_probability(odds, self.bundle.study if self.config.calibrated else {})
-        likeliest = max(set(self.class_of.values()), key=list(self.class_of.values()).count, default=0)
-        counts = {name: sum(x.cluster == k for x in lesions) for k, name in names.items()}
+        diagnosis = ""
+        if probability is not None:
+            ((other, _),) = Counter(self.other_class.values()).most_common(1)
+            diagnosis = self._class_name(probability, other)
         return StudySummary(
-            probability=probability,
-            diagnosis="" if probability is None else self._class_name(probability, likeliest),
+            probability=probability, diagnosis=diagnosis,
             positive=probability is not None and probability >= self.threshold,
             positive_slices=sum(s.positive for s in slices), lung_slices=sum(s.lung for s in slices),
-            total_slices=len(slices), lesion_count=len(lesions), lesions_by_cluster=counts,
+            total_slices=len(slices), lesion_count=len(lesions),
+            lesions_by_cluster={name: sum(x.cluster == k for x in lesions) for k, name in names.items()},
             involved_lung_share=self.findings.involved_share(),
         )  # fmt: skip
 
     def _warnings(self, slices: tuple) -> tuple[str, ...]:
-        warnings = [*self.ct.warnings, *dict.fromkeys(self.runner.warnings)]
-        self.runner.warnings.clear()
+        runner = self.pipeline.runner
+        warnings = [*self.ct.warnings, *dict.fromkeys(runner.warnings)]
+        runner.warnings.clear()
         if not self.ct.calibrated:
-            warnings.append("Pictures have no Hounsfield units and no millimeters: lesions are counted in pixels, "
-                            "and are not named by their density.")  # fmt: skip
+            warnings.append("Uncalibrated images: no HU, no voxel spacing. Lesions are measured in pixels and have no "
+                            "type.")  # fmt: skip
         if not any(s.lung for s in slices):
-            warnings.append("No slice shows enough lung to be judged.")
-        elif unlike_training(self.means, self.bundle.input_statistics):
-            warnings.append("Probabilities are unreliable: this input is unlike the training data.")
+            warnings.append("No slice shows enough lung to analyze.")
+        elif is_out_of_distribution(self.channel_means, self.bundle.input_statistics):
+            warnings.append("Probabilities are unreliable: this input is out of distribution, unlike the images that "
+                            "the model was trained on.")  # fmt: skip
         return tuple(warnings)
-
-
-class _Timed:
-    """Adds the seconds of its block to ``timing[stage]``."""
-
-    def __init__(self, timing: dict[str, float], stage: str) -> None:
-        self.timing, self.stage = timing, stage
-
-    def __enter__(self) -> None:
-        self.began = time.perf_counter()
-
-    def __exit__(self, *_: object) -> None:
-        self.timing[self.stage] += time.perf_counter() - self.began

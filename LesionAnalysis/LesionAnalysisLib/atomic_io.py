@@ -1,7 +1,7 @@
-"""Files and folders that appear under their names as a whole, or not at all, whenever the process is killed.
+"""Atomic writes: a file or folder appears under its name when it is complete, or not at all.
 
-What is unfinished lies beside its place under a hidden name, with the computer and the process that writes it. What a
-killed process left is swept away by the next one that writes there.
+Unfinished data lies beside its target under a hidden name that holds the host and the process id. What a killed
+process left is removed by the next one that writes to the same folder.
 """
 
 from __future__ import annotations
@@ -18,61 +18,68 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _PARTIAL = ".lesion-analysis-partial-"
-_REPLACED = ".lesion-analysis-replaced-"  # an earlier folder, for the moment in which the new one takes its place
+_BACKUP = ".lesion-analysis-replaced-"  # the previous folder, while the new one is moved into place
 _HOST = f"{zlib.crc32(platform.node().encode()):08x}"
-_STALE_S = 86_400.0  # after a day, also what another computer left
+_STALE_S = 86_400.0  # older partial data is removed even if another host wrote it
 
 
 @contextmanager
-def replaced(folder: Path) -> Iterator[Path]:
-    """A new hidden folder beside ``folder`` that takes its place at the end; gone if anything went wrong before."""
-    # mkdir rather than tempfile.mkdtemp: the folder keeps the permissions that the user's umask gives
+def atomic_folder(folder: Path) -> Iterator[Path]:
+    """A new hidden folder beside ``folder`` that replaces it on success and is removed on failure."""
+    # mkdir rather than tempfile.mkdtemp, so that the folder gets the permissions of the user's umask
     folder.parent.mkdir(parents=True, exist_ok=True)
-    _restore(folder)
-    with _partial(folder.parent) as fresh:
-        fresh.mkdir()
-        yield fresh
-        _move_into_place(fresh, folder)
+    backup = _backup(folder)
+    if backup.is_dir():  # a process was killed while it replaced the folder
+        remove_atomically(backup) if folder.exists() else backup.rename(folder)
+    with _partial(folder.parent) as partial:
+        partial.mkdir()
+        yield partial
+        _replace(folder, partial, backup)
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """A name beside ``path``, with the same ending, for a file that takes its place at the end."""
-    with _partial(path.parent, "".join(path.suffixes[-2:])) as fresh:
-        yield fresh
-        os.replace(fresh, path)
+def atomic_file(path: Path) -> Iterator[Path]:
+    """A hidden path beside ``path``, with the same suffix, for a file that replaces it on success."""
+    with _partial(path.parent, "".join(path.suffixes[-2:])) as partial:
+        yield partial
+        os.replace(partial, path)
 
 
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """A folder for temporary files. Unlike ``tempfile``'s, what a killed process left there goes with the next one."""
+    """A folder for temporary files. Unlike ``tempfile``'s, one left by a killed process is removed by the next call."""
     with _partial(Path(tempfile.gettempdir())) as folder:
         folder.mkdir(mode=0o700)
         yield folder
 
 
-def holds_nothing(folder: Path) -> bool:
-    """Whether a folder is empty, but for what is unfinished."""
+def is_empty_folder(folder: Path) -> bool:
+    """Whether a folder holds nothing but unfinished data."""
     return all(entry.name.startswith(_PARTIAL) for entry in folder.iterdir())
 
 
-def discard(path: Path) -> None:
-    """Remove a file or folder at one stroke: killed on the way, only what is swept away later is left."""
+def remove_atomically(path: Path) -> None:
+    """Remove a file or folder, which is renamed first so that it is never left incomplete under its name."""
     garbage = path.with_name(_partial_name())
     try:
         path.rename(garbage)
     except FileNotFoundError:
         return
-    except OSError:  # Windows, where something in it is open
+    except OSError:  # on Windows, if one of its files is open
         garbage = path
     _remove(garbage)
 
 
 @contextmanager
-def _partial(parent: Path, ending: str = "") -> Iterator[Path]:
-    """A free hidden name in ``parent``; whatever has it afterwards is removed, also on Ctrl-C."""
-    _sweep(parent)
-    path = parent / f"{_partial_name()}{ending}"
+def _partial(parent: Path, suffix: str = "") -> Iterator[Path]:
+    """An unused hidden path in ``parent``; what it holds at the end is removed, also after Ctrl-C."""
+    with os.scandir(parent) as entries:
+        partial = [Path(entry.path) for entry in entries if entry.name.startswith(_PARTIAL)]
+    for path in partial:
+        with suppress(OSError):
+            if _writer_is_gone(path.name) or time.time() - path.stat().st_mtime > _STALE_S:
+                _remove(path)
+    path = parent / f"{_partial_name()}{suffix}"
     try:
         yield path
     finally:
@@ -83,55 +90,37 @@ def _partial_name() -> str:
     return f"{_PARTIAL}{_HOST}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
 
 
-def _sweep(parent: Path) -> None:
-    """Remove what nobody writes any more."""
-    with os.scandir(parent) as entries:
-        left = [Path(entry.path) for entry in entries if entry.name.startswith(_PARTIAL)]
-    for path in left:
-        with suppress(OSError):
-            if _left_by_dead(path.name) or time.time() - path.stat().st_mtime > _STALE_S:
-                _remove(path)
-
-
-def _left_by_dead(name: str) -> bool:
-    """Whether the process that wrote ``name`` is known to be gone."""
+def _writer_is_gone(name: str) -> bool:
+    """Whether the process that wrote ``name`` is known to have ended."""
     host, _, rest = name.removeprefix(_PARTIAL).partition("-")
-    number = rest.partition("-")[0]
-    if host != _HOST or not number.isdigit() or os.name != "posix":  # elsewhere, asking for a process ends it
+    pid = rest.partition("-")[0]
+    if host != _HOST or not pid.isdigit() or os.name != "posix":  # os.kill(pid, 0) ends the process on Windows
         return False
     try:
-        os.kill(int(number), 0)
+        os.kill(int(pid), 0)
     except ProcessLookupError:
         return True
-    except (OSError, OverflowError):  # it runs, as another user
+    except (OSError, OverflowError):  # it runs under another user
         return False
     return False
 
 
-def _move_into_place(fresh: Path, folder: Path) -> None:
-    """Rename ``fresh`` to ``folder``; an earlier one steps aside first and comes back if that fails."""
+def _replace(folder: Path, partial: Path, backup: Path) -> None:
+    """Rename ``partial`` to ``folder``; an existing one is restored from ``backup`` if that fails."""
     if not os.path.lexists(folder):
-        fresh.rename(folder)
+        partial.rename(folder)
         return
-    aside = _aside(folder)
-    folder.rename(aside)
+    folder.rename(backup)
     try:
-        fresh.rename(folder)
+        partial.rename(folder)
     except BaseException:
-        aside.rename(folder)
+        backup.rename(folder)
         raise
-    discard(aside)
+    remove_atomically(backup)
 
 
-def _restore(folder: Path) -> None:
-    """Bring back what a process that was killed while replacing ``folder`` had put aside."""
-    aside = _aside(folder)
-    if aside.is_dir():
-        discard(aside) if folder.exists() else aside.rename(folder)
-
-
-def _aside(folder: Path) -> Path:
-    return folder.with_name(f"{_REPLACED}{zlib.crc32(folder.name.encode(errors='surrogateescape')):08x}")
+def _backup(folder: Path) -> Path:
+    return folder.with_name(f"{_BACKUP}{zlib.crc32(folder.name.encode(errors='surrogateescape')):08x}")
 
 
 def _remove(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What users can choose from, for command line and panel alike; imports nothing, so that both open fast."""
+"""Options of the command line and the panel; imports nothing, so that both start fast."""
 
 PRESETS = ("enhanced", "paper")
 DEVICES = ("auto", "cpu", "cuda", "mps")

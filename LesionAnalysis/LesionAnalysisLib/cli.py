@@ -4,8 +4,10 @@
     python LesionAnalysis/LesionAnalysisLib/cli.py analyze ct.nii.gz --output results
     Slicer --no-splash --no-main-window --python-script .../cli.py analyze ct.nii.gz --output results
 
-Exit code 0: all done; 1: at least one case failed (the others are complete); 2: wrong usage or missing
-parts; 130: stopped by Ctrl-C. This file is plain ASCII, since Slicer reads it in the system's encoding.
+Exit code 0: all done; 1: at least one case failed (the others are complete); 2: wrong usage or missing parts;
+130: stopped by Ctrl-C. This file is plain ASCII because Slicer reads it in the system's encoding.
+
+It is the only module of the library that reaches the training library, whose commands it runs.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 if __name__ == "__main__" and not __package__:
-    # Run by path: the package is found beside this file, and its modules are not taken for top-level modules.
+    # Run by path: make the package importable, and keep its modules from being imported as top-level modules.
     _library = os.path.dirname(os.path.abspath(__file__))
     sys.path[:] = [os.path.dirname(_library)] + [p for p in sys.path if os.path.abspath(p or ".") != _library]
 
@@ -35,7 +37,7 @@ _TRAINING = {"train": ("train_command", "train_main"), "evaluate": ("evaluate.ev
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit code. Users' errors end in one sentence, never in a traceback."""
+    """Run a command; returns the exit code. Errors of use end in one sentence instead of a traceback."""
     argv = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in argv
     try:
@@ -46,10 +48,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             return arguments.run(arguments)
     except SystemExit as request:  # argparse: 0 after --help, 2 after wrong usage
         return request.code if isinstance(request.code, int) else USAGE if request.code else DONE
-    except UsageError as error:
+    except (UsageError, ImportError) as error:
         if debug:
             traceback.print_exc()
-        Console().error(f"lesion-analysis: {error}")
+        text = missing_package(error) if isinstance(error, ImportError) else error
+        Console().error(f"lesion-analysis: {text}")
         return USAGE
     except KeyboardInterrupt:
         Console().error("lesion-analysis: stopped.")
@@ -62,15 +65,12 @@ def _run_training(command: str, argv: list[str]) -> int:
     if beside.is_dir() and str(beside) not in sys.path:
         sys.path.append(str(beside))
     module, function = _TRAINING[command]
-    try:
-        return getattr(import_module(f"LesionAnalysisTrainingLib.{module}"), function)(argv)
-    except ImportError as error:
-        raise UsageError(missing_package(error)) from error
+    return getattr(import_module(f"LesionAnalysisTrainingLib.{module}"), function)(argv)
 
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """Ctrl-C and a polite kill raise KeyboardInterrupt, also inside Slicer, so that everything is tidied up."""
+    """SIGINT and SIGTERM raise KeyboardInterrupt, also inside Slicer, so that partial results are discarded."""
 
     def stop(number: int, frame: Any) -> None:
         raise KeyboardInterrupt
@@ -78,19 +78,18 @@ def _interruptible() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    kinds = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(kind, stop) for kind in kinds]
+    previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        for kind, handler in zip(kinds, before, strict=True):
-            signal.signal(kind, signal.SIG_DFL if handler is None else handler)
+        for number, handler in previous.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
 def run_as_script(argv: Sequence[str]) -> int:
-    """For a call by path, with ``sys.argv`` as it comes: Slicer may leave the script's own name out.
+    """Run as a script with ``sys.argv``, from which Slicer may omit the name of the script.
 
-    Inside Slicer, which would stay open after the script, the application is told to exit, whatever happens.
+    Slicer, which would stay open after the script, is told to exit in any case.
     """
     arguments = list(argv)
     if arguments and Path(arguments[0]).name not in ("analyze", "demo", *_TRAINING):
@@ -106,7 +105,7 @@ def run_as_script(argv: Sequence[str]) -> int:
 
 
 def _slicer_application() -> Any:
-    """The module ``slicer`` inside the application; None elsewhere, also where slicer-core is installed."""
+    """The module ``slicer`` of the running application; None elsewhere, also where slicer-core is installed."""
     slicer = sys.modules.get("slicer")
     options = getattr(getattr(slicer, "app", None), "commandOptions", None)
     return slicer if callable(options) else None

@@ -1,15 +1,15 @@
-"""Colors of the report: Jet for the lesion activation map, one color per cluster."""
+"""Colors of the report: the Jet color map of the lesion activation map, and one color per cluster."""
 
 from __future__ import annotations
 
 import numpy as np
 
-# Neighbors differ in lightness, too, so that readers with a color vision deficiency can tell them apart.
+# Neighbors also differ in lightness, for readers with a color vision deficiency.
 _CLUSTERS = ("#ff9f1c", "#f06ce0", "#3ecbf5", "#b8ec51", "#c9a3ff", "#ffffff")
 
 
 def cluster_color(number: int) -> str:
-    """Color of cluster 1, 2, ... as ``#rrggbb``; after the sixth they repeat."""
+    """Color of cluster 1, 2, ... as ``#rrggbb``; they repeat after the sixth."""
     return _CLUSTERS[(number - 1) % len(_CLUSTERS)]
 
 

@@ -1,13 +1,13 @@
-"""The words of the domain: what an analysis says, as plain immutable data.
+"""The result of an analysis, as plain immutable data.
 
-Conventions used by every class here:
+Conventions of all classes here:
 
-* positions are millimeters in RAS (MRML's frame); for pictures, which have no millimeters,
-  the unit is the pixel and ``Analysis.calibrated`` is False;
-* slice indices count along the stored axis that is closest to the patient's long axis, in the
-  order of the file, from 0: the index a user finds in the input file;
+* positions are millimeters in RAS (MRML's frame); for uncalibrated images, which have no voxel spacing, the unit is the
+  pixel and ``Analysis.calibrated`` is False;
+* slice indices count from 0 along the stored axis that is closest to the patient's long axis, in the order of the file:
+  the index that a user finds in the input file;
 * clusters are numbered from 1, as figure 10 of the paper labels them;
-* arrays on the CT's own grid are indexed (K, J, I), as ``slicer.util.arrayFromVolume`` gives them.
+* arrays on the CT's own grid are indexed (K, J, I), as by ``slicer.util.arrayFromVolume``.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class SliceLesion:
     activation: float  # peak of the normalized heatmap times the slice's probability, 0..1
     peak_ras_mm: Point
     box_ras_mm: Box  # axis-aligned in RAS: minimum and maximum corner
-    area_mm2: float  # inside the lung; pixels for pictures
-    mean_hu: float | None  # inside the lung; None for pictures
+    area_mm2: float  # in the lung; in pixels without spacing
+    mean_hu: float | None  # in the lung; None without HU
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Lesion:
     id: int  # 1, 2, ...: largest volume first
     cluster: int
     cluster_name: str
-    type: str | None  # "GGO", "partial consolidation", "consolidation" (by HU); None for pictures
+    type: str | None  # "GGO", "partial consolidation", "consolidation" (by HU); None without HU
     score: float
     activation: float
     peak_ras_mm: Point
@@ -54,7 +54,7 @@ class Lesion:
     first_slice: int
     last_slice: int
     mean_hu: float | None
-    volume_ml: float | None  # None for pictures
+    volume_ml: float | None  # None without spacing
     slice_lesions: tuple[SliceLesion, ...]
 
     @property
@@ -68,7 +68,7 @@ class SliceDiagnosis:
     """What FeCNN says of one slice (section 3.1); a slice without enough lung has no probability."""
 
     index: int
-    position_mm: float | None  # superior coordinate of the slice's center; None for pictures
+    position_mm: float | None  # superior coordinate of the slice's center; None without spacing
     lung: bool
     probability: float | None  # of the positive class, 0..1
     diagnosis: str  # name of the class; "" where the slice was not analyzed
@@ -93,9 +93,9 @@ class StudySummary:
 
 @dataclass(frozen=True, eq=False)
 class Analysis:
-    """Everything that is known after one CT went through the pipeline."""
+    """Everything an analysis found in one CT."""
 
-    name: str  # of the case; file and node names start with it
+    name: str  # of the case; names of files and nodes start with it
     input: dict[str, Any]  # path, kind, size, spacing_mm, calibrated
     model: dict[str, Any]  # id, checksum, title, license, classes, card (markdown text)
     config: dict[str, Any]
@@ -113,5 +113,5 @@ class Analysis:
 
     @property
     def calibrated(self) -> bool:
-        """True where gray values are HU and positions are millimeters (not so for pictures)."""
+        """True where voxel values are HU and positions are millimeters."""
         return bool(self.input.get("calibrated", True))

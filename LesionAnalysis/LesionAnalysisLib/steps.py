@@ -1,4 +1,4 @@
-"""Work that advances in small steps, for those who need not do anything in between."""
+"""Running a generator that reports its progress, for callers with nothing to do in between."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Result = TypeVar("Result")
 def run_to_end(
     steps: Generator[tuple[float, str], None, Result], progress: Callable[[float, str], None] | None = None
 ) -> Result:
-    """What the generator ``steps`` returns; ``progress`` hears every (fraction, message) and may raise to stop."""
+    """The return value of ``steps``; ``progress`` gets each (fraction, message) and may raise to stop the run."""
     while True:
         try:
             fraction, message = next(steps)

@@ -1,13 +1,14 @@
-"""Retraining FeCNN from folders of labeled slices (section 4.2), with evidence of how good the model is.
+"""Training FeCNN on folders of labeled slices (section 4.2) and measuring the model.
 
     from LesionAnalysisTrainingLib import TrainingConfig, train
     bundle = train("slices", "my-model", TrainingConfig(backbone="resnet18"))
 
-``dataset`` reads folders, ``splits`` divides them by patient, ``augmentation`` and ``views`` show slices to the
-network, ``trainer`` trains (with ``distributed`` and ``checkpoint``), ``lesion_space`` and ``calibration`` learn
-what the model needs besides, ``evaluation``, ``plots`` and ``card`` are the evidence, ``finish`` puts the model
-folder together, ``run`` is the way through all of it, ``cli`` the door for the command line and Slicer.
-``evaluate`` measures models, ``compare`` trains the rivals of the paper (``baselines``) beside FeCNN.
+``training`` orchestrates a run, described by ``training_config`` and ``training_run``; ``train_command`` is its entry
+point for the command line and Slicer. ``dataset`` reads folders and splits them by patient.
+``data_loading`` makes batches of views (``augmentation``, ``synthesis``) for ``trainer``, which uses ``losses``,
+``optimization``, ``distributed`` and ``checkpoint``. ``model_learning`` learns what a model needs besides its weights
+(``calibration``, ``lesion_space``), and ``finalize`` writes its folder with ``model_card`` and ``model_plots``.
+``metrics`` and ``plots`` measure and draw; ``evaluate`` holds the commands that evaluate models.
 """
 
 from importlib import import_module
@@ -18,7 +19,7 @@ __all__ = sorted(_MODULES)
 
 
 def __getattr__(name: str):
-    """Names of the API, loaded when asked for, since torch takes seconds."""
+    """Names of the API, imported on first use, since torch takes seconds."""
     if name in _MODULES:
         value = getattr(import_module(f".{_MODULES[name]}", __name__), name)
         globals()[name] = value

@@ -1,4 +1,4 @@
-"""``python -m LesionAnalysisTrainingLib train ...``, which is what ``torchrun -m`` starts on every GPU."""
+"""``python -m LesionAnalysisTrainingLib train ...``, which ``torchrun -m`` starts on every GPU."""
 
 import sys
 

@@ -1,55 +1,44 @@
-"""Random views of a prepared slice (section 4.2.3 and METHOD, "Training")."""
+"""Random views of a slice's lungs (section 4.2.3; docs/method.md, "Training")."""
 
 from __future__ import annotations
 
 import io
 
 import numpy as np
-from LesionAnalysisLib.lungs.preprocessing import covered_pixels, resample
+from LesionAnalysisLib.lungs import LungRegion
 from PIL import Image, ImageDraw, ImageFilter
 
-from .dataset import Prepared
 from .training_config import Augmentation
 
 
 def _affine(box: tuple[float, float, float, float], size: int, flips: tuple[bool, bool], angle: float,
             shift: np.ndarray, scale: np.ndarray) -> tuple[float, ...]:  # fmt: skip
-    """Pillow's six numbers that take an output pixel to the input: (x, y) -> (ax + by + c, dx + ey + f)."""
+    """Pillow's coefficients, from output pixels to input pixels: (x, y) -> (ax + by + c, dx + ey + f)."""
     r0, c0, r1, c1 = box
     height, width = (r1 - r0) * scale[0], (c1 - c0) * scale[1]
     center_y = (r0 + r1) / 2 + 0.5 + shift[0] * height
     center_x = (c0 + c1) / 2 + 0.5 + shift[1] * width
     sx, sy = (-1 if flips[0] else 1) * width / size, (-1 if flips[1] else 1) * height / size
     cos, sin = np.cos(angle), np.sin(angle)
-    # rotate in millimeter-like input space (one pixel is as wide as high there), then center
+    # rotate in input space, where pixels are square, then center
     a, b, d, e = cos * sx, -sin * sy, sin * sx, cos * sy
     half = size / 2
     return a, b, center_x - a * half - b * half, d, e, center_y - d * half - e * half
 
 
-def view(picture: Prepared, size: int, margin: float, settings: Augmentation | None,
-         rng: np.random.Generator | None, masked: bool = False) -> np.ndarray:  # fmt: skip
-    """One (size, size) uint8 picture of the lungs with ``margin`` around them.
+def augmented_view(region: LungRegion, size: int, margin: float, settings: Augmentation,
+                   rng: np.random.Generator) -> np.ndarray:  # fmt: skip
+    """A random view (size, size) uint8 of the lungs with about ``margin`` around them.
 
-    Without ``settings`` it is the plain crop of validation (``masked`` blacks out what is not lung).
+    The plain view of validation and analysis is ``LungRegion.view``.
     """
-    gray_levels = picture.gray_levels
-    if settings is not None:
-        masked = rng.random() < settings.mask_chance
-    if masked and picture.found:
-        gray_levels = np.where(picture.lungs, gray_levels, 0).astype(np.uint8)
-    r0, c0, r1, c1 = picture.box
-    grow_r, grow_c = margin * (r1 - r0), margin * (c1 - c0)
-    rows, columns = gray_levels.shape
-    top, left = max(-0.5, r0 - grow_r), max(-0.5, c0 - grow_c)
-    box = (top, left, min(rows - 0.5, r1 + grow_r), min(columns - 0.5, c1 + grow_c))
-    if settings is None:
-        part = covered_pixels(box, gray_levels.shape)  # cut first, as an analysis does: nothing beyond the box bleeds in
-        moved = (box[0] - part[0].start, box[1] - part[1].start, box[2] - part[0].start, box[3] - part[1].start)
-        return resample(np.ascontiguousarray(gray_levels[part]), moved, size)
+    gray_levels = region.gray_levels
+    if rng.random() < settings.mask_chance and region.found:
+        gray_levels = np.where(region.lungs, gray_levels, 0).astype(np.uint8)
+    box = region.grown_box(margin)
     image = Image.fromarray(gray_levels)
     shrink = min((box[2] - box[0]) / size, (box[3] - box[1]) / size)
-    if shrink > 1.25:  # no aliasing: soften before fewer pixels are taken
+    if shrink > 1.25:  # against aliasing, blur before pixels are skipped
         image = image.filter(ImageFilter.GaussianBlur(0.35 * shrink))
     coefficients = _affine(
         box, size, (rng.random() < settings.horizontal_flip, rng.random() < settings.vertical_flip),
@@ -61,7 +50,7 @@ def view(picture: Prepared, size: int, margin: float, settings: Augmentation | N
 
 
 def _degrade(image: Image.Image, s: Augmentation, rng: np.random.Generator) -> np.ndarray:
-    """GrayLevels, sharpness and traces of publishing, as they vary between sources."""
+    """Vary gray levels, sharpness and traces of publication as they vary between sources."""
     size = image.width
     if rng.random() < s.coarse_chance:
         small = int(size * rng.uniform(0.4, 0.9))
@@ -90,7 +79,7 @@ def _degrade(image: Image.Image, s: Augmentation, rng: np.random.Generator) -> n
 
 
 def _erase(pixels: np.ndarray, rng: np.random.Generator) -> None:
-    """Blot out one to three boxes with an even gray (Zhong 2020, "Random erasing data augmentation")."""
+    """Fill one to three boxes with an even gray (Zhong 2020, "Random erasing data augmentation")."""
     size = len(pixels)
     for _ in range(int(rng.integers(1, 4))):
         height, width = (rng.uniform(0.08, 0.3, 2) * size).astype(int)
@@ -99,7 +88,7 @@ def _erase(pixels: np.ndarray, rng: np.random.Generator) -> None:
 
 
 def _draw(image: Image.Image, rng: np.random.Generator) -> None:
-    """An arrow, a letter or a frame in white, as authors draw on figures: label-free by being on both classes."""
+    """Add arrows, letters or frames, as in published figures; images of all classes get them."""
     pen = ImageDraw.Draw(image)
     size = image.width
     for _ in range(int(rng.integers(1, 4))):

@@ -1,8 +1,9 @@
-"""Files of an unfinished run: each is there as a whole or not at all, whenever the process is killed."""
+"""Files of an unfinished run, written atomically: complete or absent, whenever the process is killed."""
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import pickle
 from collections.abc import Mapping
@@ -10,21 +11,21 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from LesionAnalysisLib.atomic_io import whole_file
+from LesionAnalysisLib.atomic_io import atomic_file
 
 from .training_config import MACHINE
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write ``content`` so that ``path`` holds the old or the new bytes, also after a loss of power."""
-    with whole_file(path) as unfinished, open(unfinished, "wb") as file:
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write ``content`` atomically: ``path`` holds the old or the new bytes, even after a power failure."""
+    with atomic_file(path) as unfinished, open(unfinished, "wb") as file:
         file.write(content)
         _flush(file)
 
 
 def write_json(path: Path, value: Any) -> None:
-    """``value`` as JSON in a file that is there as a whole."""
-    write_whole(path, json_bytes(value))
+    """Write ``value`` as JSON, atomically."""
+    write_atomically(path, json_bytes(value))
 
 
 def json_bytes(value: Any) -> bytes:
@@ -33,11 +34,11 @@ def json_bytes(value: Any) -> bytes:
 
 
 def save_checkpoint(path: Path, tensors: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
-    """One file from which everything resumes: state dictionaries, and plain facts as JSON."""
-    with whole_file(path) as unfinished, open(unfinished, "wb") as file:
+    """Write one file from which a run resumes: state dictionaries, and plain facts as JSON."""
+    with atomic_file(path) as unfinished, open(unfinished, "wb") as file:
         try:
             torch.save({**tensors, "facts": json.dumps(facts)}, file)
-        except RuntimeError as error:  # what torch says of a full disk, in its own words
+        except RuntimeError as error:  # torch's error of a full disk hides the system's
             raise (error.__context__ if isinstance(error.__context__, OSError) else error) from None
         _flush(file)
 
@@ -48,7 +49,7 @@ def _flush(file: Any) -> None:
 
 
 def load_checkpoint(path: Path, device: torch.device) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What ``save_checkpoint`` wrote, without unpickling anything but tensors and plain values.
+    """Tensors and facts of ``save_checkpoint``, without unpickling anything but tensors and plain values.
 
     Raises:
         ValueError: the file is damaged.
@@ -57,12 +58,12 @@ def load_checkpoint(path: Path, device: torch.device) -> tuple[dict[str, Any], d
         state = torch.load(path, map_location=device, weights_only=True)
         facts = json.loads(state.pop("facts"))
     except (RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError) as error:
-        raise ValueError(f"The checkpoint {path} is damaged: remove {path.parent} and train anew.") from error
+        raise ValueError(f"The checkpoint {path} is damaged: remove {path.parent} and start anew.") from error
     return state, facts
 
 
 def changed_settings(stored: Mapping[str, Any], own: Mapping[str, Any]) -> list[str]:
-    """Names of the settings in which two configurations differ, but for those of the machine."""
+    """Names of the settings in which two configurations differ, other than those of the machine."""
     stored, own = (json.loads(json.dumps(settings)) for settings in (stored, own))
     names = (set(stored) | set(own)) - set(MACHINE)
     return sorted(name for name in names if stored.get(name) != own.get(name))
@@ -73,6 +74,4 @@ def _finite(value: Any) -> Any:
         return {str(k): _finite(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
         return [_finite(v) for v in value]
-    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
-        return None
-    return value
+    return None if isinstance(value, float) and not math.isfinite(value) else value

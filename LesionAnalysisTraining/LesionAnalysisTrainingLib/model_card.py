@@ -1,19 +1,23 @@
-"""MODEL_CARD.md of a trained model: markdown from the figures that ``finish`` measured, and from nothing else."""
+"""MODEL_CARD.md of a trained model: Markdown from the facts that ``finalize`` measured, and from nothing else."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from LesionAnalysisLib.text import duration
+from LesionAnalysisLib.text import format_duration
 
 _METRICS = (("accuracy", "accuracy"), ("auc", "AUC"), ("ap", "AP"), ("sensitivity", "sensitivity"),
             ("specificity", "specificity"), ("f1", "F1"))  # fmt: skip
+_ROLES = (("train", "training", "trained the weights; lesions and input statistics come from it"),
+          ("val", "validation", "development: chose the epoch, the temperature, the threshold and the study rule"),
+          ("test", "test", "untouched by any selection"))  # fmt: skip
 
 
 def model_card(model_id: str, facts: Mapping[str, Any]) -> str:
     """The card of the model ``model_id`` from the content of ``metrics.json``."""
-    sections = [_head(model_id, facts), _warnings(facts), _data(facts), _recipe(facts), _figures(facts), _use(facts),
+    sections = [_head(model_id, facts), _listed("Warnings", facts["warnings"]), _data(facts), _recipe(facts),
+                _listed("Deviations from the paper", facts["deviations"]), _performance(facts), _probabilities(facts),
                 _clusters(facts), _limits(facts), f"## License\n\n{facts['license']}."]  # fmt: skip
     return "\n\n".join(section for section in sections if section) + "\n"
 
@@ -22,31 +26,35 @@ def _head(model_id: str, facts: Mapping[str, Any]) -> str:
     others = " and ".join(name for name in facts["classes"] if name != facts["disease"])
     return f"""# {model_id}
 
-{facts["title"]}: tells {facts["disease"]} from {others} slice by slice, with Grad++ lesion maps
-and {_count(facts["clusters"]["count"], "lesion cluster")}. No lesion was drawn for its training: slices carry one label
-each.
+{facts["title"]}: classifies slices as {facts["disease"]} or {others} and maps lesions in positive slices. It was
+trained with slice-level labels only, without manually segmented lesions.
 
 **Research use only.** Not a medical device, not validated for diagnosis, not to be used for decisions about
 patients."""
 
 
-def _warnings(facts: Mapping[str, Any]) -> str:
-    if not facts["warnings"]:
-        return ""
-    return "## Warnings\n\n" + "\n".join(f"* {sentence}" for sentence in facts["warnings"])
+def _listed(title: str, sentences: Sequence[str]) -> str:
+    return f"## {title}\n\n" + "\n".join(f"* {sentence}" for sentence in sentences) if sentences else ""
 
 
 def _data(facts: Mapping[str, Any]) -> str:
-    table = facts["data"].get("table") or []
-    counts = "\n".join(f"    {line}" for line in table)
-    split = "Slices of one patient lie on one side of the split."
+    counts = "\n".join(f"    {line}" for line in facts["data"]["table"])
+    rows = "\n".join(f"| {name} | {facts['slices'][split]} | {facts['patients'][split]} | {role} |"
+                     for split, name, role in _ROLES if facts["slices"][split])  # fmt: skip
+    split = "All slices of a patient are in one split."
     if facts["config"]["split"] == "random":
-        split = ("**Slices were split at random: those of one patient lie on both sides, and the figures below are too "
-                 "good.**")  # fmt: skip
-    return f"""## Training data
+        split = ("**Slices were split at random, so that slices of a patient are in several splits (slice-level split "
+                 "leakage): the figures below are optimistically biased.**")  # fmt: skip
+    return f"""## Data
 
-{split} Left out: {facts["data"]["counts"]["left_out"]}. The table `*.slices.csv` that was written beside this folder
-names every slice.
+{split} Left out: {facts["data"]["counts"]["left_out"]}. The table `*.slices.csv`, written beside this folder, lists
+every slice.
+
+| split | slices | patients | role |
+|---|---:|---:|---|
+{rows}
+
+Slices and patients by split and source:
 
 {counts}"""
 
@@ -56,38 +64,39 @@ def _recipe(facts: Mapping[str, Any]) -> str:
     phases = "; ".join(f"{_count(p['epochs'], 'epoch')} at {p['size']} px, batch {p['batch']}, rates x {p['rate']:g}"
                        for p in c["phases"])  # fmt: skip
     start = f"ImageNet weights (`{facts['start_weights']}`)" if facts["start_weights"] else "random weights"
-    parts = [name for name, used in (("feature pyramid", c["fpn"]), ("ensemble fusion", c["fusion"])) if used]
-    top = " and ".join(parts) or ("linear top" if c["linear_top"] else "plain top")
-    order = "classes equally often, sources by the power {:g} of their size".format(c["source_power"])
-    stopped = f"the network of epoch {facts['chosen_epoch']} of {len(facts['history'])} trained ones"
+    parts = [name for name, used in (("feature pyramid", c["fpn"]), ("ensemble fusion", c["fusion"]),
+                                     ("lesion head", c["lesion_head"])) if used]  # fmt: skip
+    top = " and ".join(parts) or ("linear top" if c["linear_top"] else "dense top")
+    order = f"classes equally often, sources in proportion to n^{c['source_power']:g} of their n slices"
+    kept = f"the network of epoch {facts['chosen_epoch']} of {len(facts['history'])} trained ones"
     omega = "" if not facts["omega"] else f" Omega: {', '.join(f'{w:.2f}' for w in facts['omega'])}."
+    clipped = f", gradients clipped at {c['clip_norm']:g}" if c["clip_norm"] else ""
     return f"""## Recipe
 
 Recipe `{c["recipe"]}`: {c["backbone"]} from {start}, {top}. {phases}; \
-{order if c["balance"] else "every slice once an epoch"}; AdamW {c["learning_rate"]:g} (backbone) and \
-{c["head_learning_rate"]:g} (head), {c["schedule"]} rate, weight decay {c["weight_decay"]:g}, label smoothing \
-{c["label_smoothing"]:g}, dropout {c["dropout"]:g}, running average of the weights {c["average"]:g}. \
-Kept: {stopped}.{omega}
+{order if c["balance"] else "every slice once per epoch"}; AdamW {c["learning_rate"]:g} (backbone) and \
+{c["head_learning_rate"]:g} (head), {c["schedule"]} learning rate, weight decay {c["weight_decay"]:g}{clipped}, label \
+smoothing {c["label_smoothing"]:g}, dropout {c["dropout"]:g}, running average of the weights {c["average"]:g}. \
+Kept: {kept}.{omega}
 
-Trained in {duration(facts["training_s"])} on {facts["device"]} \
+Trained in {format_duration(facts["training_s"])} on {facts["device"]} \
 ({_count(facts["processes"], "process", "processes")}), torch {facts["torch"]}, LesionAnalysis {facts["version"]}, \
 seed {c["seed"]}. All settings are in `config.json`."""
 
 
-def _figures(facts: Mapping[str, Any]) -> str:
-    tables = [f"## How good it is\n\nSlices of patients that were not trained on; in parentheses 95 % intervals over "
-              f"patients (bootstrap). A slice is called {facts['disease']} from a probability of "
-              f"{facts['threshold']:.2f} on."]  # fmt: skip
-    tables.append(_table("validation", facts["validation"]))
+def _performance(facts: Mapping[str, Any]) -> str:
+    parts = [f"## Performance\n\nSlices outside the training; in parentheses 95 % confidence intervals (patient-level "
+             f"bootstrap). A slice is called {facts['disease']} from a probability of {facts['threshold']:.2f} on.",
+             _table("validation", facts["validation"])]  # fmt: skip
     if facts["test"]:
-        tables.append(_table("test", facts["test"]))
-    tables.append(
-        "The validation slices also chose the epoch, the temperature and the threshold, so their figures are "
-        "somewhat too good" + ("; the test slices chose nothing." if facts["test"] else ". There is no test set.")
+        parts.append(_table("test", facts["test"]))
+    parts.append(
+        "Figures on the validation slices are optimistically biased, since these chose epoch, temperature and threshold"
+        + ("; the test slices chose nothing." if facts["test"] else ". There is no test set.")
     )
     if facts["plots"]:
-        tables.append("`plots/` shows the training, ROC, precision-recall, calibration and confusion.")
-    return "\n\n".join(tables)
+        parts.append("`plots/` shows training, ROC, precision-recall, calibration, confusion and confident errors.")
+    return "\n\n".join(parts)
 
 
 def _table(name: str, figures: Mapping[str, Any]) -> str:
@@ -101,50 +110,51 @@ def _table(name: str, figures: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _use(facts: Mapping[str, Any]) -> str:
-    error = facts["calibration_error"]
-    return f"""## Probabilities
+def _probabilities(facts: Mapping[str, Any]) -> str:
+    error, chance = facts["calibration_error"], facts["study"]["chance"]
+    correction = "; it is not corrected for the number of slices."
+    if chance:
+        correction = (f", corrected for the number of slices: of n > 3 slices, {chance:.2f} (1 - 3 / n) is subtracted. "
+                      f"95 % of studies without the disease stay below {chance:.2f} by chance.")  # fmt: skip
+    return f"""## Probabilities, threshold, study score
 
-Logits are divided by the temperature {facts["temperature"]:.2f}, fitted on validation; expected calibration error \
-there {_number(error["before"])} before and {_number(error["after"])} after. \
-The threshold {facts["threshold"]:.2f} has the best balanced accuracy there. \
-Storing the weights in 8 bits moves a probability by at most {facts["stored_weights_change"]:.4f}."""
+Logits are divided by the temperature {facts["temperature"]:.2f}, fitted on validation slices; the expected calibration
+error there is {_number(error["before"])} before and {_number(error["after"])} after. The threshold, for slices and
+studies, is {facts["threshold"]:.2f}, which has the best balanced accuracy there. A study's log-odds are the mean of the
+upper tenth of its slices' (at least three){correction}
+
+Storing the weights in 8 bits changes a probability by at most {facts["stored_weights_change"]:.4f}. Inputs are reported
+as out of distribution if they lie farther from the training data than 99 % of the validation slices."""
 
 
 def _clusters(facts: Mapping[str, Any]) -> str:
-    clusters = facts["clusters"]
-    chosen = "given" if clusters["given"] else "by the elbow of the inertias"
-    sizes = ", ".join(map(str, clusters["lesions"]))
-    names = "`plots/elbow.png`, `plots/lesion_space.png` and the sheets `plots/cluster_1.png`, ..."
-    sheets = f"; {names} are there to judge them by" if facts["plots"] else ""
+    features, density = facts["clusters"]["features"], facts["clusters"]["density"]
+    rows = [f"| {k} | {lesions} | {' / '.join(f'{d:.0f}' for d in center)} |" for k, (lesions, center) in
+            enumerate(zip(density["lesions"], density["centers"], strict=True), start=1)]  # fmt: skip
+    given = facts["config"]["clusters"] is not None
+    chosen = "K was given" if given else "K is chosen by the elbow method"
+    sheets = "; `plots/features_*.png` and `plots/density_*.png` show typical lesions" if facts["plots"] else ""
     return f"""## Lesion clusters
 
-k-means on the activations at the peaks of the lesions of training slices: K = {clusters["count"]} ({chosen}), with \
-{sizes} lesions. Their numbers carry no medical meaning{sheets}.{_by_density(clusters.get("by_density"))}"""
+k-means on lesions in training slices with the disease; {chosen}. Clusters are not proven lesion types{sheets}.
 
+The preset `paper` clusters by the network's activations at the peaks of its lesions: \
+{_count(features["count"], "cluster")} of {", ".join(map(str, features["lesions"]))} lesions.
 
-def _by_density(clusters: Sequence[Mapping[str, Any]] | None) -> str:
-    if not clusters:
-        return ""
-    rows = [f"| {k} | {one['lesions']} | {' / '.join(f'{d:.0f}' for d in one['density'])} |"
-            for k, one in enumerate(clusters, start=1)]  # fmt: skip
-    return """
-
-The preset `enhanced` takes as many clusters of the same lesions by their density, in percent of the way from air to \
-soft tissue:
+The preset `enhanced` clusters its lesions by density, in percent of the way from air to soft tissue:
 
 | cluster | lesions | 10th / 25th / 50th / 75th / 90th percentile |
-| --- | --- | --- |
+|---|---:|---|
 """ + "\n".join(rows)
 
 
 def _limits(facts: Mapping[str, Any]) -> str:
-    source = "sources" if len(facts["validation"]["rows"]) > 2 else "source"
+    sources = "sources" if len(facts["validation"]["rows"]) > 2 else "source"
     return f"""## Limits
 
-* Measured on the {source} above only; other scanners, windows and populations are unknown.
-* The other classes are what the training data hold; diseases that are not among them may be called {facts["disease"]}.
-* The map says where the network looked, not where a lesion ends."""
+* Measured on the {sources} above only; performance on other scanners, windows and populations is unknown.
+* Diseases that are not among the training classes may be called {facts["disease"]}.
+* Maps show which regions contribute to the probability, not the exact extent of lesions."""
 
 
 def _interval(value: Any) -> str:

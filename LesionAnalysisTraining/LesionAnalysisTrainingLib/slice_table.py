@@ -1,6 +1,6 @@
-"""Which slice took what part in a training, for those who trained: a CSV beside the model, never in it.
+"""Every slice's split and probability as a CSV beside the model folder.
 
-A model folder is passed on, and names of files may be names of patients; so they stay in this table.
+It is not in the model folder, which is shared, since file names may identify patients.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from LesionAnalysisLib.report.json_csv import guarded
-from LesionAnalysisLib.text import printable
+from LesionAnalysisLib.text import utf8_safe
 
-from .checkpoint import write_whole
+from .checkpoint import write_atomically
 from .dataset import Sample
 
 COLUMNS = ("number", "file", "slice", "label", "patient", "source", "split", "probability", "left_out")
@@ -22,11 +22,11 @@ COLUMNS = ("number", "file", "slice", "label", "patient", "source", "split", "pr
 
 def write_slice_table(path: Path, samples: Sequence[Sample], classes: Sequence[str], probabilities: Mapping[int, float],
                       left_out: Sequence[Mapping[str, Any]] = ()) -> None:  # fmt: skip
-    """One row for each slice: with its split and, where it was held out, its probability of the disease.
+    """One row per slice with its split and, for validation and test slices, its probability of the disease.
 
     Args:
         probabilities: by the index of the slice in ``samples``.
-        left_out: ``file``, ``slice`` and ``reason`` of those that took no part.
+        left_out: ``file``, ``slice`` and ``reason`` of slices that were not used.
     """
     text = io.StringIO()
     table = csv.DictWriter(text, COLUMNS, restval="", lineterminator="\n")
@@ -42,8 +42,8 @@ def write_slice_table(path: Path, samples: Sequence[Sample], classes: Sequence[s
         index = one.get("slice")
         table.writerow({"file": _cell(one["file"]), "slice": "" if index is None else index,
                         "left_out": _cell(one["reason"])})  # fmt: skip
-    write_whole(path, text.getvalue().encode())
+    write_atomically(path, text.getvalue().encode())
 
 
 def _cell(text: str) -> str:
-    return guarded(printable(text))
+    return guarded(utf8_safe(text))

@@ -1,9 +1,9 @@
-"""Lesions synthesized in clear lungs, so that a source without the disease does not give the answer away.
+"""Synthetic lesions in lungs without disease, so that the source of a slice does not predict its label.
 
-Fluid takes the place of air: a share ``f`` of the air in a cell raises its density, and with it the gray level, from g
-toward that of soft tissue by f (tissue - g). Vessels stay visible in ground glass (small f) and vanish in consolidation
-(f near 1), as in radiologists' definitions of the two (Hansell 2008, Fleischner glossary). Foci lie where those of
-COVID-19 often do: many, at the pleura, in the back (section 1 of the paper).
+Fluid replaces air: where it fills a share f of the air, the gray level rises from g toward that of soft tissue by
+f (tissue - g). Vessels stay visible in ground glass (small f) and vanish in consolidation (f near 1), as the two are
+defined (Hansell 2008, Fleischner glossary). Foci lie where those of COVID-19 often do: multifocal, subpleural,
+posterior (section 1 of the paper).
 """
 
 from __future__ import annotations
@@ -13,23 +13,24 @@ from PIL import Image
 from scipy import ndimage
 
 _TISSUE = 190.0  # gray level of soft tissue on the common scale (LesionAnalysisLib.lungs)
-_STEP = 4  # pixels: where foci lie is decided on a coarser grid
-_LEAST_LUNG = 400  # pixels; on less there is no room
-_SEEN = 0.1  # share of the air from which a radiologist would draw a lesion
+_STEP = 4  # pixels of the grid on which centers of foci are drawn
+_MIN_LUNG = 400  # pixels
+_VISIBLE = 0.1  # share of air replaced from which a lesion counts as visible
 
 
-def add_lesions(gray_levels: np.ndarray, lungs: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray] | None:
+def add_lesions(gray_levels: np.ndarray, lungs: np.ndarray,
+                rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray] | None:  # fmt: skip
     """The slice with one or several foci of ground glass or consolidation in its lungs.
 
     Args:
         gray_levels: (H, W) uint8 on the common gray scale.
         lungs: (H, W) bool.
-        rng: decides number, place, size, shape and density.
+        rng: draws number, place, size, shape and density.
 
     Returns:
-        The slice, (H, W) uint8, and where its lesions are seen, (H, W) bool; None where there is too little lung.
+        The slice (H, W) uint8 and the mask of its visible lesions (H, W) bool; None where there is too little lung.
     """
-    if lungs.sum() < _LEAST_LUNG:
+    if lungs.sum() < _MIN_LUNG:
         return None
     rows, columns = np.nonzero(lungs)
     side = float(max(np.ptp(rows), 0.7 * np.ptp(columns)) + 1)
@@ -50,11 +51,11 @@ def add_lesions(gray_levels: np.ndarray, lungs: np.ndarray, rng: np.random.Gener
     filled = np.clip(filled, 0, 1)
     air = gray_levels.astype(np.float32)
     changed = np.rint(air + filled * np.clip(_TISSUE - air, 0, None)).astype(np.uint8)
-    return changed, filled > _SEEN
+    return changed, filled > _VISIBLE
 
 
 def _likelihood(lungs: np.ndarray, side: float, rng: np.random.Generator) -> np.ndarray:
-    """Probability of each cell to be the center of a focus: more at the pleura, more in the back."""
+    """Probability of each cell to be the center of a focus: higher near the pleura and posteriorly."""
     depth = ndimage.distance_transform_edt(lungs)
     height = np.linspace(0, 1, lungs.shape[0])[:, None]
     weights = (0.3 + np.exp(-depth / (0.06 * side))) * (0.3 + height * rng.uniform(0, 1.5)) * lungs
@@ -62,7 +63,7 @@ def _likelihood(lungs: np.ndarray, side: float, rng: np.random.Generator) -> np.
 
 
 def _grow(filled: np.ndarray, center: np.ndarray, radius: float, share: float, rng: np.random.Generator) -> None:
-    """Fill ``share`` of the air of an uneven blob, more in its middle, with a soft or a sharp edge."""
+    """Fill ``share`` of the air in an irregular blob, more in its center, with a soft or a sharp edge."""
     stretch, angle = rng.uniform(0.6, 1.6), rng.uniform(0, np.pi)
     reach = int(np.ceil(2.2 * radius * max(stretch, 1 / stretch)))
     r0, c0 = (max(0, int(x) - reach) for x in center)

@@ -1,4 +1,4 @@
-"""``lesion-analysis train`` and Slicer's LesionAnalysisTraining: the same options, the same work.
+"""``lesion-analysis train`` and Slicer's LesionAnalysisTraining, with the same options.
 
     lesion-analysis train DATA --output MODEL_DIR
     torchrun --nproc-per-node 2 -m LesionAnalysisTrainingLib train DATA --output MODEL_DIR
@@ -18,7 +18,7 @@ from typing import Any
 from LesionAnalysisLib import RESEARCH_NOTICE
 from LesionAnalysisLib.app.progress import Console
 from LesionAnalysisLib.app.usage import DONE, FAILED, USAGE
-from LesionAnalysisLib.text import sentence
+from LesionAnalysisLib.text import error_message
 
 from .slicer_cli import PanelParser, SlicerProgress, panel_words, with_hyphens
 from .train_options import add_data_options, add_network_options, add_run_options, config_of
@@ -29,44 +29,47 @@ _CHOOSE = "Choose the folder of the labeled slices and a folder for the model."
 
 
 def train_main(argv: Sequence[str], panel: Mapping[str, str] | None = None) -> int:
-    """Run ``train`` with the options ``argv``; returns the exit code of ARCHITECTURE.
+    """Run ``train`` with the options ``argv``; returns the exit code.
 
-    ``panel``, given when Slicer starts this as a command line module, is what its panel calls each option, such as
-    ``{"--resume": "Continue an unfinished training"}``: messages then speak of the panel, and progress is what
-    Slicer reads.
+    ``panel``, given when Slicer starts this as a command line module, maps options to the labels of its panel, such as
+    ``{"--resume": "Continue an unfinished training"}``: messages then name labels, and progress is printed for Slicer.
     """
-    leader = os.environ.get("RANK", "0") == "0"
-    inside = panel is not None
-    say = panel_words(panel or {})
+    is_rank0, in_slicer = os.environ.get("RANK", "0") == "0", panel is not None
+    translate = panel_words(panel or {})
+
+    def complain(error: Exception) -> None:
+        if is_rank0:
+            Console().error(f"{'' if in_slicer else 'lesion-analysis train: '}{translate(error_message(error))}")
+
     try:
         arguments = _arguments(argv, panel)
         config = config_of(arguments)
     except (ValueError, OSError) as error:
-        _complain(say(sentence(error)), inside, leader)
+        complain(error)
         return USAGE
-    # Slicer shows what is on standard error as an error, so that notes go to standard output
-    console = Console(arguments.quiet or not leader, err=sys.stdout if inside else None)
+    # Slicer reports whatever is on standard error as an error, so notes go to standard output
+    console = Console(arguments.quiet or not is_rank0, err=sys.stdout if in_slicer else None)
     title = "Checking" if arguments.dry_run else "Training"
-    progress = SlicerProgress() if inside else closing(console.progress(title))
+    progress = SlicerProgress() if in_slicer else closing(console.progress(title))
     try:
         with progress as report:
-            return _run(arguments, config, console, report, say)
+            return _run(arguments, config, console, report, translate)
     except (ValueError, RuntimeError, OSError, MemoryError) as error:
         if arguments.debug:
             traceback.print_exc()
-        _complain(say(sentence(error)), inside, leader)
+        complain(error)
         return USAGE if isinstance(error, FileExistsError) else FAILED
 
 
 def _run(arguments: argparse.Namespace, config: TrainingConfig, console: Console, progress: Any,
-         say: Callable[[str], str]) -> int:  # fmt: skip
-    if find_spec("sklearn") is None:  # groups the lesions at the end: to be said now, not then
+         translate: Callable[[str], str]) -> int:  # fmt: skip
+    if find_spec("sklearn") is None:  # needed at the end only, but to be reported before the training
         raise ModuleNotFoundError("No module named 'sklearn'", name="sklearn")
     from .training import check_data, train
 
     def log(line: str) -> None:
-        progress.close()  # the bar makes room
-        console.note(say(line))
+        progress.close()  # clears the bar's line
+        console.note(translate(line))
 
     if arguments.dry_run:
         for line in check_data(arguments.data, config, progress).report.lines():
@@ -87,32 +90,27 @@ def _run(arguments: argparse.Namespace, config: TrainingConfig, console: Console
     return DONE
 
 
-def _complain(text: str, inside: bool, leader: bool) -> None:
-    if leader:
-        Console().error(text if inside else f"lesion-analysis train: {text}")
-
-
 def _arguments(argv: Sequence[str], panel: Mapping[str, str] | None) -> argparse.Namespace:
-    """The options, read; raises ValueError where Slicer's are wrong, and where folders are missing."""
-    inside = panel is not None
-    arguments = _parser(inside).parse_args(with_hyphens(argv, panel or {}))
-    unset = ("", ".") if inside else ("",)  # Slicer passes "." for a folder that nobody has chosen
+    """The parsed options; ValueError where Slicer's are invalid, and where folders are missing."""
+    in_slicer = panel is not None
+    arguments = _parser(in_slicer).parse_args(with_hyphens(argv, panel or {}))
+    unset = ("", ".") if in_slicer else ("",)  # Slicer passes "." for a folder that was not chosen
     arguments.data = [folder for folder in [*arguments.data, arguments.folder or ""] if folder not in unset]
     chosen = arguments.output not in (None, *unset)
     if not arguments.data or not (chosen or arguments.dry_run):
-        raise ValueError(_CHOOSE if inside else _GIVE)
+        raise ValueError(_CHOOSE if in_slicer else _GIVE)
     return arguments
 
 
-def _parser(inside: bool = False) -> argparse.ArgumentParser:
-    parser = (PanelParser if inside else argparse.ArgumentParser)(
+def _parser(in_slicer: bool = False) -> argparse.ArgumentParser:
+    parser = (PanelParser if in_slicer else argparse.ArgumentParser)(
         prog="lesion-analysis train", epilog=RESEARCH_NOTICE,
         description="Train a model on folders of labeled slices (DATA/<class>/<patient>/..., or DATA/manifest.csv).",
     )  # fmt: skip
     add = parser.add_argument
-    add("data", nargs="*", metavar="DATA", help="folder of labeled slices; several count as several sources")
+    add("data", nargs="*", metavar="DATA", help="folder of labeled slices; each of several is a source")
     add("--data", dest="folder", metavar="DIR", help=argparse.SUPPRESS)  # Slicer passes everything by name
-    add("-o", "--output", metavar="MODEL_DIR", help="the model's folder, which appears when all is done")
+    add("-o", "--output", metavar="MODEL_DIR", help="the model's folder, which appears when the training is complete")
     add_data_options(parser.add_argument_group("data"))
     add_network_options(parser.add_argument_group("network and training"))
     add_run_options(parser.add_argument_group("run"))

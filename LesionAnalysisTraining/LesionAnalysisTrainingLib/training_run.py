@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -11,33 +12,26 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from LesionAnalysisLib.atomic_io import replaced
+from LesionAnalysisLib.atomic_io import atomic_folder
 from LesionAnalysisLib.network.backbones import find_imagenet
 
 from .checkpoint import changed_settings, write_json
 from .dataset import TRAIN, VALIDATION, Sample, SliceStore, collect
-from .distributed import Team
-from .trainer import Progress
+from .dataset.parallel import Progress
+from .distributed import ProcessGroup
 from .training_config import TrainingConfig
 
-UNFINISHED = ".training"  # ending of the run's folder
-
-
-_DATA_DONE, _STORE_DONE, _TRAINED = 0.05, 0.12, 0.88  # shares of the time, for the progress
-
-
 LICENSE = "Not stated by those who trained it; the terms of its training data and start weights apply"
-
-
-_FROM_SCRATCH = (
-    "Warning: {} starts from random numbers, which needs far more slices and epochs. Give ImageNet weights with "
-    "torchvision's names (a .pth file) with --weights."
-)
+DATA_DONE, STORE_DONE, TRAINED = 0.05, 0.12, 0.88  # shares of the time, for the progress
+_RANDOM_START = ("Warning: {} starts from random weights, which takes far more slices and epochs. Give ImageNet "
+                 "weights with torchvision's names (a .pth file) with --weights.")  # fmt: skip
+_NO_IMAGENET = ("The recipe paper starts from ImageNet weights, but none were found for {}: give a .pth file with "
+                "torchvision's names with --weights, or 'none' to start from random weights.")  # fmt: skip
 
 
 @dataclass
 class Run:
-    """One training on its way: what it was asked for, and where things are."""
+    """A training run: what was asked for, and where things are."""
 
     folders: tuple[Path, ...]
     output: Path
@@ -50,12 +44,12 @@ class Run:
     @property
     def work(self) -> Path:
         """The folder of the unfinished run, beside the model's: checkpoint, prepared slices, history."""
-        return self.output.with_name(f"{self.output.name}{UNFINISHED}")
+        return self.output.with_name(f"{self.output.name}.training")
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What was found in the folders, and with what the network starts; kept in the run's folder for a resume."""
+    """The slices of the data folders and the network's start weights; kept in the run's folder for a resume."""
 
     classes: tuple[str, ...]
     positive: int
@@ -75,42 +69,54 @@ class TrainingData:
 
 
 def folders_of(data: str | os.PathLike | Sequence[str | os.PathLike]) -> tuple[Path, ...]:
+    """Absolute paths of one or several data folders."""
     several = [data] if isinstance(data, (str, os.PathLike)) else list(data)
     return tuple(Path(os.path.abspath(folder)) for folder in several)
 
 
 def workers_of(config: TrainingConfig) -> int:
+    """Processes that read files."""
     return max(1, os.cpu_count() or 1) if config.workers is None else config.workers
 
 
-def _prepare(run: Run, resume: bool, overwrite: bool) -> TrainingData:
-    """Check that there is room for the model, and read the data; a resumed run has them already."""
+def begin(run: Run, resume: bool, overwrite: bool) -> TrainingData:
+    """Check that the model can be written, and read the data; a resumed run has read them already.
+
+    Raises:
+        FileExistsError: a model, an unfinished run or another folder is in the way.
+        ValueError: the data or the settings cannot be used.
+    """
     if run.output.is_dir() and not any(run.output.iterdir()):
-        run.output.rmdir()  # made to choose it in a dialog
+        run.output.rmdir()  # created in a file dialog
     if run.output.exists() and not overwrite:
         raise FileExistsError(f"{run.output} exists already: choose another folder, or add --overwrite to replace it.")
     if run.output.exists() and not (run.output / "checksums.json").is_file():
-        raise FileExistsError(f"{run.output} exists and is no model folder, so it is not replaced: choose another one.")
+        raise FileExistsError(f"{run.output} exists and is not a model folder, so it is not replaced: choose another.")
     record = run.work / "run.json"
     if record.is_file() and resume:
         return resumed_data(run, record)
     if run.work.exists() and not overwrite:
-        raise FileExistsError(f"{run.work} holds an unfinished run: add --resume to go on with it, or --overwrite to "
+        raise FileExistsError(f"{run.work} holds an unfinished run: add --resume to continue it, or --overwrite to "
                               "start anew.")  # fmt: skip
     imagenet = start_weights(run.config)
-    found = collect(run.folders, run.config, workers_of(run.config), part_of(run.progress, 0.0, _DATA_DONE))
-    for line in found.report.lines():
+    collected = collect(run.folders, run.config, workers_of(run.config), part_of(run.progress, 0.0, DATA_DONE))
+    for line in collected.report.lines():
         run.log(line)
     if imagenet is None:
-        run.log(_FROM_SCRATCH.format(run.config.backbone))
-    data = TrainingData(found.classes, found.positive, found.samples, found.report.to_dict(), imagenet)
+        run.log(_RANDOM_START.format(run.config.backbone))
+    data = TrainingData(collected.classes, collected.positive, collected.samples, collected.report.to_dict(), imagenet)
     settings = {"config": run.config.to_dict(), "folders": [str(folder) for folder in run.folders]}
-    with replaced(run.work) as fresh:  # a folder without the record could not be resumed
+    with atomic_folder(run.work) as fresh:  # a folder without the record could not be resumed
         write_json(fresh / record.name, {**settings, "data": data.to_dict()})
     return data
 
 
 def resumed_data(run: Run, record: Path) -> TrainingData:
+    """The data of an unfinished run.
+
+    Raises:
+        ValueError: the record is damaged, or the run has other settings or folders.
+    """
     try:
         facts = json.loads(record.read_text(encoding="utf-8"))
         changed = changed_settings(facts["config"], run.config.to_dict())
@@ -126,59 +132,69 @@ def resumed_data(run: Run, record: Path) -> TrainingData:
 
 
 def start_weights(config: TrainingConfig) -> Path | None:
-    """The backbone's start weights; None where there are none."""
+    """The backbone's ImageNet weights; None for random ones.
+
+    Raises:
+        FileNotFoundError: the given file does not exist.
+        ValueError: the recipe ``paper`` finds none and was not told to start from random weights.
+    """
     if config.imagenet == "auto":
-        found = find_imagenet(config.backbone)
-        if found:
-            return found
-    elif config.imagenet:
-        path = Path(os.path.abspath(config.imagenet))
-        if not path.is_file():
-            raise FileNotFoundError(f"The start weights {path} do not exist: check the path, or give none.")
+        path = find_imagenet(config.backbone)
+        if path is None and config.recipe == "paper":
+            raise ValueError(_NO_IMAGENET.format(config.backbone))
         return path
-    return None
+    if config.imagenet is None:
+        return None
+    path = Path(os.path.abspath(config.imagenet))
+    if not path.is_file():
+        raise FileNotFoundError(f"The start weights {path} do not exist: check the path, or give none.")
+    return path
 
 
-def open_store(run: Run, samples: list[Sample], team: Team) -> SliceStore:
-    """The prepared slices; one process of each machine makes them, where machines share no folder."""
+def open_store(run: Run, samples: list[Sample], group: ProcessGroup) -> SliceStore:
+    """The prepared slices, made by one process of each machine, since machines may share no folder."""
     def fill() -> SliceStore:
-        return SliceStore(samples, run.work / "pictures", run.config.preprocessing(), workers_of(run.config),
-                            part_of(run.progress, _DATA_DONE, _STORE_DONE))  # fmt: skip
+        return SliceStore(samples, run.work / "slices", run.config.preprocessing(), workers_of(run.config),
+                          part_of(run.progress, DATA_DONE, STORE_DONE))  # fmt: skip
 
-    if team.size == 1:
-        return fill()
-    team.from_leader(lambda: fill() and None)
-    local_leader = os.environ.get("LOCAL_RANK", "0") == "0"
-    if not team.leader and local_leader:
-        fill()
-    team.mean(1.0)  # wait for the other machines
+    if group.size > 1:
+        group.from_rank0(lambda: fill() and None)
+        if os.environ.get("LOCAL_RANK", "0") == "0":
+            fill()
+        group.gather([])  # wait for the other machines
     return fill()
 
 
-def shown_slices_of(run: Run, data: TrainingData, store: SliceStore) -> tuple[list[Sample], SliceStore]:
-    """Samples and pictures without the slices in which no lungs were found."""
-    kept = [i for i, keep in enumerate(store.kept) if keep]
-    lost = [data.samples[i] for i, keep in enumerate(store.kept) if not keep]
+def usable_slices(run: Run, data: TrainingData, store: SliceStore) -> tuple[list[Sample], SliceStore]:
+    """Samples and their prepared slices without those that could not be prepared.
+
+    Raises:
+        ValueError: a class has no slice left for training or validation.
+    """
+    kept = [i for i, reason in enumerate(store.reasons) if reason is None]
+    lost = [(s, reason) for s, reason in zip(data.samples, store.reasons, strict=True) if reason is not None]
+    for reason, count in Counter(reason for _, reason in lost).items():
+        run.log(f"{count} {'slice is' if count == 1 else 'slices are'} left out. {reason}")
     if lost:
-        run.log(f"{len(lost)} slices show too little lung and are left out.")
-        reason = "It shows too little lung."
-        data.report["left_out"] += [{"file": s.path, "slice": s.slice, "reason": reason} for s in lost]
+        data.report["counts"]["left_out"] += f", {len(lost)} that could not be prepared"
+    data.report["left_out"] += [{"file": s.path, "slice": s.slice, "reason": reason} for s, reason in lost]
     samples = [data.samples[i] for i in kept]
     present = {(s.label, s.split) for s in samples}
     for label, name in enumerate(data.classes):
         for split, words in ((TRAIN, "training"), (VALIDATION, "validation")):
             if (label, split) not in present:
-                raise ValueError(f"No slice of {name} with lungs is left in {words}: give more data.")
+                raise ValueError(f"No slice of {name} is left for {words}: give more data.")
     return samples, store.only(kept)
 
 
 def part_of(progress: Progress, start: float, end: float) -> Progress:
+    """Progress of one part of the work as progress of all of it."""
     return lambda share, message="": progress(start + (end - start) * share, message)
 
 
 @contextmanager
-def repeatable() -> Iterator[None]:
-    """The same numbers in every run on one device; what torch cannot repeat there stays as it is."""
+def deterministic() -> Iterator[None]:
+    """The same numbers in every run on one device, as far as torch can."""
     before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True, warn_only=True)

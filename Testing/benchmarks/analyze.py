@@ -1,12 +1,12 @@
-"""How fast the whole analysis is, and in how much memory, on this machine's CPU.
+"""Speed and memory of the whole analysis on the CPU.
 
     python Testing/benchmarks/analyze.py                          # a synthetic CT of 120 slices of 512 x 512
     python Testing/benchmarks/analyze.py --volume ct.nii.gz --repeats 3
     python Testing/benchmarks/analyze.py --quick                  # 24 slices, no long parts
 
-Compares, in one run and with the same weights, the analysis with the straightforward pipeline of
-straightforward.py (alternating; medians), then looks at its parts. Prints a table; writes nothing.
-Close other programs first: everything is measured by the clock. Needs ``grad-cam`` (the extra ``test``).
+Compares the analysis with the pipeline of straightforward.py in one run and with the same weights (alternating;
+medians), then measures its parts. Prints a table; writes nothing. Close other programs first: times are wall-clock
+times. Needs ``grad-cam`` (the extra ``test``).
 """
 
 from __future__ import annotations
@@ -33,7 +33,6 @@ from LesionAnalysisLib.lungs import lung_slices, segment_lungs  # noqa: E402
 from LesionAnalysisLib.model.bundle import ModelBundle  # noqa: E402
 from LesionAnalysisLib.network.saliency import log_odds  # noqa: E402
 from LesionAnalysisLib.phantom import make_phantom  # noqa: E402
-from LesionAnalysisLib.pipeline import slice_heat  # noqa: E402
 from LesionAnalysisLib.volume import CtVolume, ct_from_array, read_ct  # noqa: E402
 
 MEMORY_SLICES = (50, 300, 1200)
@@ -41,23 +40,23 @@ GROWTH = (50, 300, 1200)  # slices
 
 
 class Table:
-    """Rows of what was measured beside what is asked for."""
+    """Rows of measurements beside their targets."""
 
     def __init__(self) -> None:
         self.failed = 0
-        print(f"{'':58}{'measured':>12}  {'asked':>10}")
+        print(f"{'':58}{'measured':>12}  {'target':>10}")
 
     def row(self, what: str, value: float, unit: str = "", limit: float | None = None, at_least: bool = False):
-        asked, verdict = "", ""
+        target, verdict = "", ""
         if limit is not None:
             good = value >= limit if at_least else value <= limit
-            asked, verdict = f"{'>=' if at_least else '<='} {limit:g}", "" if good else "  MISSED"
+            target, verdict = f"{'>=' if at_least else '<='} {limit:g}", "" if good else "  MISSED"
             self.failed += not good
-        print(f"{what:58}{value:9.2f} {unit:<4}{asked:>9}{verdict}", flush=True)
+        print(f"{what:58}{value:9.2f} {unit:<4}{target:>9}{verdict}", flush=True)
 
 
 def take_slices(ct: CtVolume, count: int) -> CtVolume:
-    """The CT resampled (nearest) to ``count`` axial slices over the same length of body."""
+    """The CT resampled (nearest neighbor) to ``count`` axial slices over the same extent."""
     view = ct.axial()
     total = view.array.shape[0]
     step = total / count
@@ -68,25 +67,25 @@ def take_slices(ct: CtVolume, count: int) -> CtVolume:
 
 
 def compare(table: Table, bundle: ModelBundle, ct: CtVolume, repeats: int, every: bool) -> None:
-    """The whole analysis, in both presets, against the straightforward pipeline."""
+    """The whole analysis with both presets against the straightforward pipeline."""
     analyzers = {name: LesionAnalyzer(bundle, AnalysisConfig.from_preset(name)) for name in ("enhanced", "paper")}
     network, volume = bundle.network(), ct.axial().array
-    analyzers["enhanced"].analyze(take_slices(ct, 8))  # first calls set up kernels and threads
-    straightforward.run(volume[len(volume) // 2 :][:2], network, bundle.clusters, bundle.positive)
+    analyzers["enhanced"].analyze(take_slices(ct, 8))  # warm-up
+    straightforward.run(volume[len(volume) // 2 :][:2], network, bundle.clusters.features, bundle.positive)
     seconds: dict[str, list[float]] = {name: [] for name in (*analyzers, "straightforward")}
     for _ in range(repeats):
         for name, analyzer in analyzers.items():
             analysis, took = timed(analyzer.analyze, ct)
             seconds[name].append(took)
             report_run(name, took, analysis.timing_s, analysis.summary)
-        outcome, took = timed(straightforward.run, volume, network, bundle.clusters, bundle.positive, every)
+        outcome, took = timed(straightforward.run, volume, network, bundle.clusters.features, bundle.positive, every)
         seconds["straightforward"].append(took)
         positive = sum(p >= 0.5 for p in outcome.probabilities.values())
         print(f"  straightforward: {took:7.1f} s; {len(outcome.probabilities)} slices, {positive} positive; "
               + ", ".join(f"{k} {v:.1f}" for k, v in outcome.seconds.items()))  # fmt: skip
     for name in analyzers:
         ratios = [b / a for a, b in zip(seconds[name], seconds["straightforward"], strict=True)]
-        table.row(f"whole analysis, {name} preset: times as fast", median(ratios), "x", 5, at_least=True)
+        table.row(f"whole analysis, {name} preset: speedup", median(ratios), "x", 5, at_least=True)
         print(f"{'':20}of {repeats} runs: {min(ratios):.2f} to {max(ratios):.2f}")
 
 
@@ -96,40 +95,42 @@ def report_run(name: str, took: float, timing: dict[str, float], summary) -> Non
 
 
 def network_part(table: Table, bundle: ModelBundle, ct: CtVolume, repeats: int) -> None:
-    """Diagnosis and maps of a half-positive study over a bare forward of its backbone, in the same precision.
+    """Classification and maps of a half-positive study relative to a forward pass of the backbone alone.
 
-    Counted is all that the network does: log-odds of all slices, and the heat of every second one. The bare backbone is
-    the plain module, channels last, with batches of the same size. Turns alternate, and the median ratio counts.
+    Includes everything the network does: log-odds of all slices, and the activation maps of every second one. The
+    backbone is the plain module in channels-last format with the same precision and batch size. Alternating runs;
+    median ratios.
     """
     for name in ("enhanced", "paper"):
         analyzer = LesionAnalyzer(bundle, AnalysisConfig.from_preset(name))
-        runner = analyzer.runner
-        pictures = [s.image for s in lung_slices(ct, segment_lungs(ct), analyzer.preprocessing)]
-        batches = torch.from_numpy(np.stack(pictures)).split(runner.batch_size)
+        runner = analyzer.pipeline.runner
+        images = [s.image for s in lung_slices(ct, segment_lungs(ct), analyzer.preprocessing)]
+        batches = torch.from_numpy(np.stack(images)).split(runner.batch_size)
         backbone = bundle.network().backbone_maps.to(runner.dtype).to(memory_format=torch.channels_last)
         inputs = [bare_input(b, runner.dtype) for b in batches]
         bare_forward(backbone, inputs[:1])
-        diagnose_and_map(analyzer, batches[:1], True)
+        classify_and_map(analyzer, batches[:1], True)
         ratios: dict[bool, list[float]] = {False: [], True: []}
         for _ in range(repeats):
-            for mapped, found in ratios.items():
+            for mapped, values in ratios.items():
                 _, bare = timed(bare_forward, backbone, inputs)
-                _, took = timed(diagnose_and_map, analyzer, batches, mapped)
-                found.append(took / bare)
+                _, took = timed(classify_and_map, analyzer, batches, mapped)
+                values.append(took / bare)
         precision = str(runner.dtype).removeprefix("torch.")
-        table.row(f"{name}: diagnosis over a bare {precision} backbone", median(ratios[False]), "x")
-        table.row(f"{name}: diagnosis, half of the slices mapped, over the same", median(ratios[True]), "x", 1.15)
+        table.row(f"{name}: classification over the {precision} backbone alone", median(ratios[False]), "x")
+        table.row(f"{name}: the same with half of the slices mapped", median(ratios[True]), "x", 1.15)
 
 
-def diagnose_and_map(analyzer: LesionAnalyzer, batches: Sequence[torch.Tensor], mapped: bool) -> None:
-    """What an analysis asks of its network: log-odds of all slices, with ``mapped`` the heat of every second one."""
-    network, positive = analyzer.runner.folded, analyzer.bundle.positive
+def classify_and_map(analyzer: LesionAnalyzer, batches: Sequence[torch.Tensor], mapped: bool) -> None:
+    """The network's part of an analysis: log-odds of all slices; with ``mapped``, maps of every second one."""
+    pipeline = analyzer.pipeline
+    network = pipeline.runner.folded
     for batch in batches:
         with torch.inference_mode():
             maps = network.backbone(batch[:, None].float() / 255)
-            log_odds(network.head(*maps), positive)
+            log_odds(network.head(*maps), pipeline.positive)
         if mapped:
-            slice_heat(network, [m[::2] for m in maps], positive, analyzer.config)
+            pipeline._heatmaps(network, [m[::2] for m in maps])
 
 
 def bare_input(batch: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
@@ -144,31 +145,31 @@ def bare_forward(backbone: torch.nn.Module, inputs: list[torch.Tensor]) -> None:
 
 
 def preprocessing_part(table: Table, bundle: ModelBundle, ct: CtVolume) -> None:
-    """Lungs and pictures alone, without the network beside them."""
+    """Lung segmentation and network inputs, without the network running in parallel."""
     for name in ("enhanced", "paper"):
         preprocessing = LesionAnalyzer(bundle, AnalysisConfig.from_preset(name)).preprocessing
         began = time.perf_counter()
         count = sum(1 for _ in lung_slices(ct, segment_lungs(ct), preprocessing))
         took = 1000 * (time.perf_counter() - began)
-        table.row(f"preprocessing, {name} preset, a slice of the volume", took / len(ct.axial().array), "ms", 15)
-        print(f"{'':20}{took / max(1, count):.1f} ms for each of {count} kept slices")
+        table.row(f"preprocessing, {name} preset, per slice of the volume", took / len(ct.axial().array), "ms", 15)
+        print(f"{'':20}{took / max(1, count):.1f} ms for each of {count} lung slices")
 
 
 def linearity(table: Table, bundle: ModelBundle, ct: CtVolume) -> None:
-    """Seconds a slice of the same body in ever more slices, and the stages' shares of the longest."""
+    """Seconds per slice for the same volume with more and more slices, and the share of each stage."""
     analyzer, costs = LesionAnalyzer(bundle), []
     for count in GROWTH:
         analysis, took = timed(analyzer.analyze, take_slices(ct, count))
         costs.append(took / max(1, analysis.summary.lung_slices))
-        table.row(f"{count} slices ({analysis.summary.lung_slices} kept): a kept slice", 1000 * costs[-1], "ms")
-    table.row(f"cost a slice, {GROWTH[-1]} slices over {GROWTH[0]} slices", costs[-1] / costs[0], "x", 1.2)
-    for stage, seconds in analysis.timing_s.items():  # cutting slices goes on beside the network
+        table.row(f"{count} slices ({analysis.summary.lung_slices} with lungs): per lung slice", 1000 * costs[-1], "ms")
+    table.row(f"time per slice, {GROWTH[-1]} slices over {GROWTH[0]} slices", costs[-1] / costs[0], "x", 1.2)
+    for stage, seconds in analysis.timing_s.items():  # slices are prepared in parallel to the network
         if stage != "total":
-            table.row(f"of the time for {count} slices: {stage}", 100 * seconds / analysis.timing_s["total"], "%")
+            table.row(f"share of the time for {count} slices: {stage}", 100 * seconds / analysis.timing_s["total"], "%")
 
 
 def memory(table: Table, model: str | None, slices: int) -> None:
-    """Peak memory of a fresh process that reads a CT from a file and analyzes it."""
+    """Peak memory of a new process that reads a CT from a file and analyzes it."""
     import SimpleITK as sitk
 
     with tempfile.TemporaryDirectory() as folder:
@@ -187,14 +188,14 @@ def memory(table: Table, model: str | None, slices: int) -> None:
 
 
 def measure_memory(path: Path, bundle: ModelBundle) -> None:
-    """In the fresh process: analyze, then print the peak in kilobytes."""
+    """In the new process: analyze, then print the peak in kilobytes."""
     LesionAnalyzer(bundle).analyze(read_ct(path))
     print(peak_kilobytes())
 
 
 def peak_kilobytes() -> int:
-    """Largest resident memory of this process so far."""
-    try:  # on Linux getrusage also remembers the parent's memory of before this program was loaded
+    """Peak resident memory of this process."""
+    try:  # on Linux getrusage includes the parent's memory before this program was loaded
         lines = Path("/proc/self/status").read_text().splitlines()
         return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
     except (OSError, StopIteration):
@@ -212,15 +213,15 @@ def timed(function, *arguments):
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--volume", type=Path, help="a CT in place of the synthetic one")
-    parser.add_argument("--slices", type=int, help="take so many slices of it (default: 120, or all of --volume)")
+    parser.add_argument("--volume", type=Path, help="a CT instead of the synthetic one")
+    parser.add_argument("--slices", type=int, help="number of slices (default: 120, or all of --volume)")
     parser.add_argument("--model", help="model folder (default: the bundled one)")
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--positive-maps", action="store_true",
-                        help="the straightforward pipeline diagnoses first and maps positive slices only")  # fmt: skip
+                        help="the straightforward pipeline classifies first and maps positive slices only")  # fmt: skip
     parser.add_argument("--parts", nargs="+", choices=["compare", "network", "preprocessing", "linear", "memory"],
                         default=["compare", "network", "preprocessing", "linear", "memory"])  # fmt: skip
-    parser.add_argument("--quick", action="store_true", help="24 slices, once, without cost and memory of long CTs")
+    parser.add_argument("--quick", action="store_true", help="24 slices, once, without time and memory of long CTs")
     parser.add_argument("--measure-memory", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
     warnings.simplefilter("ignore", DeprecationWarning)
@@ -245,7 +246,7 @@ def main() -> int:
     }
     for name in args.parts:
         parts[name]()
-    print(f"{table.failed} figures missed what is asked for" if table.failed else "everything asked for was reached")
+    print(f"{table.failed} targets missed" if table.failed else "all targets reached")
     return 0
 
 

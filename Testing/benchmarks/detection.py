@@ -1,9 +1,9 @@
-"""How well the maps find lesions that radiologists drew: ``lesion-analysis evaluate detection`` on the shared data.
+"""How well the maps find manually segmented lesions: ``lesion-analysis evaluate detection`` on the shared data.
 
     python Testing/benchmarks/detection.py                            # both sets, bundled model
     python Testing/benchmarks/detection.py --sets medseg --preset paper --method lam layercam
 
-Writes each set's tables, plots and page to a folder of its own below ``--output``. Other options are passed on; see
+Writes the tables, plots and page of each set to its own folder in ``--output``. Other options are passed on; see
 ``lesion-analysis evaluate detection --help``.
 """
 

@@ -1,8 +1,8 @@
-"""How fast lungs are found: milliseconds per slice, and peak memory. How well: ``lesion-analysis evaluate lungs``.
+"""Speed and peak memory of lung segmentation and preprocessing (for accuracy: ``lesion-analysis evaluate lungs``).
 
     python Testing/benchmarks/lungs.py [../shared/data]
 
-The time is that of all preprocessing of real volumes, whose slices are repeated to 300.
+Milliseconds per slice on real volumes, whose slices are repeated to 300.
 """
 
 import argparse
@@ -21,27 +21,27 @@ from LesionAnalysisLib.volume import ct_from_array, read_ct  # noqa: E402
 
 
 def measure_time(path, slices=300):
-    """Print milliseconds a slice (wall and CPU) of finding lungs and cutting slices, and peak memory."""
-    thin = thinned(read_ct(str(path)), slices)
-    print(f"{path.name}, repeated to {slices} slices, ms/slice:")
+    """Print milliseconds per slice (wall and CPU) of segmentation and preprocessing, and peak memory."""
+    thin = with_thin_slices(read_ct(str(path)), slices)
+    print(f"{path.name}, repeated to {slices} slices, ms per slice:")
     for name, preprocessing in (("default", Preprocessing()), ("paper", Preprocessing.paper())):
         start = np.array([time.perf_counter(), time.process_time()])
         mask = segment_lungs(thin)
-        found = np.array([time.perf_counter(), time.process_time()])
+        segmented = np.array([time.perf_counter(), time.process_time()])
         kept = sum(1 for _ in lung_slices(thin, mask, preprocessing))
-        cut = np.array([time.perf_counter(), time.process_time()])
-        find_ms, cut_ms = 1e3 * (found - start) / slices, 1e3 * (cut - found) / slices
-        print(f"  {name:8s} find {find_ms[0]:.1f} (CPU {find_ms[1]:.1f}), cut {cut_ms[0]:.1f} "
-              f"(CPU {cut_ms[1]:.1f}), {kept} slices kept")
+        done = np.array([time.perf_counter(), time.process_time()])
+        lungs_ms, slices_ms = 1e3 * (segmented - start) / slices, 1e3 * (done - segmented) / slices
+        print(f"  {name:8s} lungs {lungs_ms[0]:.1f} (CPU {lungs_ms[1]:.1f}), slices {slices_ms[0]:.1f} "
+              f"(CPU {slices_ms[1]:.1f}), {kept} slices kept")
     tracemalloc.start()
     mask = segment_lungs(thin)
     sum(1 for _ in lung_slices(thin, mask, Preprocessing()))
-    print(f"  peak of extra memory {tracemalloc.get_traced_memory()[1] / 2**20:.0f} MiB")
+    print(f"  peak additional memory {tracemalloc.get_traced_memory()[1] / 2**20:.0f} MiB")
     tracemalloc.stop()
 
 
-def thinned(ct, slices):
-    """`ct` cut into thinner slices by repeating them."""
+def with_thin_slices(ct, slices):
+    """``ct`` with its slices repeated to ``slices`` thinner ones."""
     count = len(ct.array)
     nearest = np.arange(slices) * count // slices
     matrix = ct.ijk_to_ras @ np.diag([1, 1, count / slices, 1])

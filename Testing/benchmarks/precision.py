@@ -1,11 +1,10 @@
-"""How far bfloat16 moves the probabilities of the bundled model, and what it saves.
+"""Effect of bfloat16 on the probabilities and the speed of the bundled model.
 
     python Testing/benchmarks/precision.py                        # 64 slices of the volumes in ../shared/data
     python Testing/benchmarks/precision.py --volumes ct.nii.gz --slices 200
 
-Compares, slice by slice and with the same pictures, the network in bfloat16 with the one in float32. Slices near a
-probability of one half change most. A processor without bfloat16 emulates it: the changes are right there, the
-times mean nothing.
+Compares the network in bfloat16 and in float32 on the same slices. Probabilities near one half change most. A
+processor without bfloat16 emulates it: the changes are correct there, the times are meaningless.
 """
 
 from __future__ import annotations
@@ -26,14 +25,14 @@ from LesionAnalysisLib.model.bundle import ModelBundle  # noqa: E402
 from LesionAnalysisLib.network.devices import choose_precision  # noqa: E402
 from LesionAnalysisLib.network.folding import FoldedFeCNN  # noqa: E402
 from LesionAnalysisLib.network.saliency import log_odds  # noqa: E402
-from LesionAnalysisLib.study import sigmoid  # noqa: E402
 from LesionAnalysisLib.volume import read_ct  # noqa: E402
+from scipy.special import expit  # noqa: E402
 
 LIMIT = 0.01
 
 
-def pictures(paths: list[Path], preprocessing: Preprocessing, count: int) -> np.ndarray:
-    """About ``count`` of the pictures that the network sees of these CTs, (n, size, size) uint8."""
+def network_inputs(paths: list[Path], preprocessing: Preprocessing, count: int) -> np.ndarray:
+    """About ``count`` network inputs of these CTs, evenly spaced, (n, size, size) uint8."""
     found = []
     for path in paths:
         ct = read_ct(path)
@@ -42,14 +41,14 @@ def pictures(paths: list[Path], preprocessing: Preprocessing, count: int) -> np.
 
 
 @torch.inference_mode()
-def probabilities(bundle: ModelBundle, gray_levels: np.ndarray, dtype: torch.dtype) -> tuple[np.ndarray, float]:
-    """Probability of each picture, and the seconds of all."""
+def probabilities(bundle: ModelBundle, images: np.ndarray, dtype: torch.dtype) -> tuple[np.ndarray, float]:
+    """Probability of each image, and the total seconds."""
     folded, odds = FoldedFeCNN(bundle.network(), dtype), []
     began = time.perf_counter()
-    for batch in torch.from_numpy(gray_levels).split(8):
+    for batch in torch.from_numpy(images).split(8):
         logits = folded(batch[:, None].float() / 255) / bundle.temperature
         odds.append(log_odds(logits, bundle.positive))
-    return sigmoid(torch.cat(odds).numpy()), time.perf_counter() - began
+    return expit(torch.cat(odds).numpy()), time.perf_counter() - began
 
 
 def main() -> int:
@@ -61,15 +60,15 @@ def main() -> int:
     bundle = ModelBundle.load(args.model) if args.model else ModelBundle.bundled()
     paths = args.volumes or sorted((ROOT.parent / "shared" / "data" / "volumes").glob("*.nii.gz"))
     if not paths:
-        parser.error("there are no volumes in ../shared/data: name some with --volumes")
-    gray_levels = pictures(paths, Preprocessing.from_dict(bundle.preprocessing), args.slices)
-    exact, slow = probabilities(bundle, gray_levels, torch.float32)
-    rounded, fast = probabilities(bundle, gray_levels, torch.bfloat16)
+        parser.error("no volumes in ../shared/data: name some with --volumes")
+    images = network_inputs(paths, Preprocessing.from_dict(bundle.preprocessing), args.slices)
+    exact, slow = probabilities(bundle, images, torch.float32)
+    rounded, fast = probabilities(bundle, images, torch.bfloat16)
     change = np.abs(rounded - exact)
     native = choose_precision("auto", torch.device("cpu")) == torch.bfloat16
-    print(f"{len(gray_levels)} slices, probabilities {exact.min():.3f} to {exact.max():.3f}")
-    print(f"bfloat16 against float32: at most {change.max():.4f} (asked: {LIMIT}), median {np.median(change):.4f}")
-    print(f"times as fast: {slow / fast:.2f}" if native else "this processor has no bfloat16: no times")
+    print(f"{len(images)} slices, probabilities {exact.min():.3f} to {exact.max():.3f}")
+    print(f"bfloat16 against float32: at most {change.max():.4f} (target: {LIMIT}), median {np.median(change):.4f}")
+    print(f"speedup: {slow / fast:.2f}" if native else "this processor does not support bfloat16: no speedup measured")
     return int(change.max() > LIMIT)
 
 

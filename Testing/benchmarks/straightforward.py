@@ -1,8 +1,8 @@
-"""The pipeline that a researcher would write in an afternoon: the yardstick of analyze.py.
+"""A straightforward pipeline of common libraries: the reference of analyze.py.
 
-scikit-image for the lungs, ``grad-cam`` from PyPI as its documentation shows it, slice by slice, float32,
-the same weights. It does what the analysis does, without linking in 3D: probability of every slice, map,
-Otsu, components, boxes, clusters, and the map back on the CT.
+scikit-image for the lungs and ``grad-cam`` from PyPI as documented, slice by slice, float32, with the same weights. It
+does what the analysis does, without 3D linking: probability of every slice, map, Otsu threshold, components, boxes,
+clusters, and the map on the CT.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SIZE, MIN_MEAN = 512, 0.08
 
 @dataclass
 class Outcome:
-    """What the researcher's script ends with, and how long each part took."""
+    """Results of the pipeline and the seconds of each part."""
 
     lam: np.ndarray  # (S, R, C) float32
     probabilities: dict[int, float] = field(default_factory=dict)
@@ -38,7 +38,7 @@ class Outcome:
 
 
 def segment_slice(hu: np.ndarray) -> np.ndarray:
-    """Lungs of one axial slice (R, C) in HU: the recipe of many notebooks."""
+    """Lungs of one axial slice (R, C) in HU by threshold and morphology."""
     air = clear_border(hu < -320)
     parts = label(air)
     large = np.bincount(parts.ravel()) >= hu.size // 500
@@ -47,7 +47,7 @@ def segment_slice(hu: np.ndarray) -> np.ndarray:
 
 
 def prepare_slice(hu: np.ndarray) -> tuple[np.ndarray, tuple[slice, slice]] | None:
-    """(512, 512) float in 0..1 and the rows and columns it shows; None for a slice without enough lung."""
+    """(512, 512) float in 0..1 and its rows and columns; None for a slice without enough lung."""
     lungs = segment_slice(hu)
     if not lungs.any():
         return None
@@ -63,8 +63,8 @@ def run(volume: np.ndarray, network, clusters, positive: int = 1, every: bool = 
     """Analyze (S, R, C) HU slice by slice.
 
     Args:
-        every: map every slice, as grad-cam's documentation does, and read the probability from the same
-            pass. False: diagnose first, and map only positive slices in a second pass.
+        every: map every slice, as in grad-cam's documentation, and take the probability from the same pass. False:
+            classify first, and map only positive slices in a second pass.
     """
     grad_cam = import_grad_cam()
     from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
@@ -77,39 +77,39 @@ def run(volume: np.ndarray, network, clusters, positive: int = 1, every: bool = 
             outcome.seconds["preprocessing"] += time.perf_counter() - began
             if prepared is None:
                 continue
-            picture, crop = prepared
+            image, crop = prepared
             began = time.perf_counter()
-            tensor = torch.from_numpy(picture).float()[None, None]
+            tensor = torch.from_numpy(image).float()[None, None]
             if every:
-                heat = cam(input_tensor=tensor, targets=targets)[0]
+                heatmap = cam(input_tensor=tensor, targets=targets)[0]
                 logits = cam.outputs[0]
             else:
                 with torch.no_grad():
                     logits = network(tensor)[0]
             probability = float(logits.detach().softmax(0)[positive])
             if not every and probability >= 0.5:
-                heat = cam(input_tensor=tensor, targets=targets)[0]
+                heatmap = cam(input_tensor=tensor, targets=targets)[0]
             outcome.seconds["network"] += time.perf_counter() - began
             outcome.probabilities[index] = probability
             if probability >= 0.5:
                 began = time.perf_counter()
-                _keep_lesions(outcome, index, crop, heat, cam.activations_and_grads.activations[0][0], clusters)
+                _keep_lesions(outcome, index, crop, heatmap, cam.activations_and_grads.activations[0][0], clusters)
                 outcome.seconds["maps"] += time.perf_counter() - began
     return outcome
 
 
-def _keep_lesions(outcome: Outcome, index: int, crop: tuple, heat: np.ndarray, activations, clusters) -> None:
-    """Otsu, 4-connected components, boxes and clusters; the map back into the volume."""
-    if heat.max() == heat.min():
+def _keep_lesions(outcome: Outcome, index: int, crop: tuple, heatmap: np.ndarray, activations, clusters) -> None:
+    """Otsu threshold, 4-connected components, boxes and clusters; the map into the volume."""
+    if heatmap.max() == heatmap.min():
         return
-    parts = label(heat > threshold_otsu(heat), connectivity=1)
+    parts = label(heatmap > threshold_otsu(heatmap), connectivity=1)
     height, width = (c.stop - c.start for c in crop)
-    outcome.lam[index][crop] = resize(heat * (parts > 0), (height, width), order=1)
+    outcome.lam[index][crop] = resize(heatmap * (parts > 0), (height, width), order=1)
     cell = SIZE // activations.shape[-1]
-    for part in regionprops(parts, intensity_image=heat):
+    for part in regionprops(parts, intensity_image=heatmap):
         if part.area < 2 * cell**2:
             continue
-        inside = np.where(parts == part.label, heat, -1)
+        inside = np.where(parts == part.label, heatmap, -1)
         row, column = np.unravel_index(inside.argmax(), inside.shape)
         feature = activations[:, row // cell, column // cell].numpy()
         outcome.lesions.append((index, part.bbox, int(clusters.predict(feature[None])[0])))

@@ -2,9 +2,9 @@
 
     python Testing/benchmarks/training_throughput.py [--backbone resnet50] [--size 256] [--batch 16] [--batches 12]
 
-The bare loop has its batches ready in memory: network, loss, backward, the same optimizer, nothing else. The trainer
-reads prepared slices from disk, augments them, averages weights, clips gradients and reports. Both take turns, batch
-count by batch count, so that a noisy machine treats them alike.
+The bare loop has its batches in memory: network, loss, backward, the same optimizer, nothing else. The trainer reads
+prepared slices from disk, augments them, averages weights, clips gradients and reports progress. Both take turns, so
+that other load on the machine affects them equally.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ import torch
 import torch.nn.functional as F
 from helpers_training import chest_image
 from LesionAnalysisLib.network.devices import choose_device
-from LesionAnalysisTrainingLib.data_loading import Views, draw_order, loader, share_of_batches
+from LesionAnalysisTrainingLib.data_loading import Views, draw_order, loader, training_batches
 from LesionAnalysisTrainingLib.dataset import TRAIN, VALIDATION, Sample, SliceStore
-from LesionAnalysisTrainingLib.distributed import Team
+from LesionAnalysisTrainingLib.distributed import ProcessGroup
 from LesionAnalysisTrainingLib.trainer import Trainer
 from LesionAnalysisTrainingLib.training_config import Phase, TrainingConfig
 from PIL import Image
@@ -61,30 +61,30 @@ def make_trainer(args: argparse.Namespace, folder: Path) -> Trainer:
     rng, samples = np.random.default_rng(0), []
     for i in range(48):
         path = folder / f"{i}.png"
-        Image.fromarray(chest_image(rng, i % 2, 512)).save(path)
+        Image.fromarray(chest_image(rng, i % 2, max(128, 2 * args.size))).save(path)
         samples.append(Sample(str(path), i % 2, f"p{i}", "toy", VALIDATION if i < 4 else TRAIN))
     config = replace(
         TrainingConfig(backbone=args.backbone, imagenet=None, device=args.device, workers=args.workers),
         phases=(Phase(args.size, 1000, args.batch),), samples_per_epoch=args.batch * args.batches,
     )  # fmt: skip
-    store = SliceStore(samples, folder / "pictures", config.preprocessing())
-    return Trainer(samples, store, 2, 1, config, folder, Team(choose_device(args.device)), log=lambda _: None)
+    store = SliceStore(samples, folder / "slices", config.preprocessing())
+    return Trainer(samples, store, 2, 1, config, folder, ProcessGroup(choose_device(args.device)), log=lambda _: None)
 
 
 def ready_batches(trainer: Trainer, args: argparse.Namespace) -> list:
     order = draw_order(trainer.samples, trainer.config, 0)
-    views = Views(trainer.pictures, trainer.samples, order, args.size, trainer.config, (0, 0))
-    batches = loader(views, share_of_batches(len(order), args.batch, 0, 1), 0)
-    return [(trainer._input(pictures), labels.to(trainer.device)) for pictures, labels in batches]
+    views = Views(trainer.regions, trainer.samples, order, args.size, trainer.config, (0, 0))
+    batches = loader(views, training_batches(len(order), args.batch), 0)
+    return [(trainer._input(images), labels.to(trainer.device)) for images, labels in batches]
 
 
 def bare_turn(trainer: Trainer, batches: list) -> float:
     """Seconds of forward, backward and step alone, with the trainer's own network and precision."""
     network, optimizer = trainer.network.train(), trainer.optimizer
     began = time.perf_counter()
-    for pictures, labels in batches:
+    for images, labels in batches:
         with trainer._autocast():
-            logits = network(pictures)
+            logits = network(images)
         loss = F.cross_entropy(logits.float(), labels)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()

@@ -1,6 +1,6 @@
-"""Reproduction of the paper's evidence: rival systems, experiments, measured tables; not installed.
+"""Reproduction of the paper's results: competing systems, experiments, measured figures; not installed.
 
-Run from ``Testing``: ``python -m reproduction.evidence --output DIR``.
+Run from the folder ``Testing``, for instance ``python -m reproduction.evidence.evidence_page``; see README.md.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""The labeled slices of ../shared/data as one folder that the trainer reads: links and a manifest.csv, no copies."""
+"""The labeled slices of ``../shared/data`` as one folder for the trainer: links and a manifest.csv, no copies."""
 
 from __future__ import annotations
 
@@ -10,33 +10,32 @@ from reproduction import ROOT
 
 DATA = ROOT.parent / "shared" / "data"
 
-LEFT_OUT = {"emphysema"}  # a test of false alarms, not for training a model that is passed on
-VALIDATION_SCAN = "radiopaedia-8"  # clean and infected slices of one patient
+LEFT_OUT = {"emphysema"}  # a test of false positives, not training data
+VALIDATION_SCAN = "radiopaedia-8"  # slices with and without lesions of one patient
 _COLUMNS = ("file", "slice", "label", "patient", "source", "split")
-_NAMES = {"0": "NonCOVID", "1": "COVID"}
+_LABELS = {"0": "NonCOVID", "1": "COVID"}
 
 
 def link_slices(data: Path, folder: Path, left_out: set[str] = LEFT_OUT, judged: str = "val",
                 volumes: Sequence[str] = (), held_out: set[str] | None = None) -> Path:  # fmt: skip
-    """Fill ``folder`` with links to slices and radiopaedia of ``data``, and their ``manifest.csv``; the folder.
+    """Fill ``folder`` with links to slices and radiopaedia of ``data`` and their ``manifest.csv``; returns it.
 
-    The slices with lesion types, and the sources ``left_out``, take no part; of the volumes only those that are named
-    do, with the slices that a radiologist judged.
+    Slices with lesion types (medseg) and the sources ``left_out`` are excluded. Of the volumes only the named ones are
+    included, with the slices that a radiologist labeled.
 
     Args:
-        judged: the split of what is fixed for validation (COVID-CT's official list, and one scan with clean and
-            infected slices).
-        held_out: patients as "source/patient" for that split besides COVID-CT's list; everything else is then
-            training. None leaves the choice to the trainer.
+        judged: the split of the fixed validation data (COVID-CT's official list and ``VALIDATION_SCAN``).
+        held_out: patients as "source/patient" for that split in addition to COVID-CT's list; everything else is
+            training data. None leaves the choice to the trainer.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for place in ("slices", "lesion-masks/radiopaedia", "volumes"):
-        target = data / place
+    for part in ("slices", "lesion-masks/radiopaedia", "volumes"):
+        target = data / part
         link = folder / target.name
         if not link.exists():
             link.symlink_to(target.resolve(), target_is_directory=True)
     rows = [row for row in _slices(data / "slices") if row["source"] not in left_out]
-    rows += _radiopaedia(data / "lesion-masks" / "radiopaedia") + _judged_slices(data / "volumes", volumes)
+    rows += _radiopaedia(data / "lesion-masks" / "radiopaedia") + _labeled_slices(data / "volumes", volumes)
     if held_out is not None:
         for row in rows:
             official = row["source"] == "covid-ct" and row["split"] == "val"
@@ -54,7 +53,7 @@ def read_rows(path: Path) -> list[dict[str, str]]:
 
 
 def write_rows(path: Path, rows: Iterable[dict[str, str]], columns: Sequence[str]) -> None:
-    """A CSV file of these columns; what else the rows hold is left out."""
+    """A CSV file with these columns; other keys of the rows are ignored."""
     with open(path, "w", newline="", encoding="utf-8") as file:
         table = csv.DictWriter(file, columns, extrasaction="ignore")
         table.writeheader()
@@ -68,16 +67,16 @@ def _slices(folder: Path) -> list[dict[str, str]]:
 
 
 def _radiopaedia(folder: Path) -> list[dict[str, str]]:
-    """Whole slices of seven patients; infected where the radiologist's mask is not empty."""
+    """Whole slices of seven patients; COVID where the radiologist's mask is not empty."""
     return [{"file": f"radiopaedia/images/{row['slice']}.jpg", "patient": row["patient"], "source": "radiopaedia",
              "label": "COVID" if float(row["lesion_share_of_lung"]) > 0 else "NonCOVID",
              "split": "val" if row["patient"] == VALIDATION_SCAN else ""}
             for row in read_rows(folder / "slices.csv")]  # fmt: skip
 
 
-def _judged_slices(folder: Path, volumes: Sequence[str]) -> list[dict[str, str]]:
-    """The slices of some volumes, by file name, that a radiologist called infected or not."""
-    return [{"file": f"volumes/{row['volume']}", "slice": row["slice_index"], "label": _NAMES[row["infected"]],
+def _labeled_slices(folder: Path, volumes: Sequence[str]) -> list[dict[str, str]]:
+    """The slices of some volumes, by file name, that a radiologist labeled."""
+    return [{"file": f"volumes/{row['volume']}", "slice": row["slice_index"], "label": _LABELS[row["infected"]],
              "patient": row["volume"].removesuffix(".nii.gz"), "source": "volume", "split": ""}
             for row in read_rows(folder / "slice_labels.csv")
             if row["volume"] in volumes and row["infected"]]  # fmt: skip

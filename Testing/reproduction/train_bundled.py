@@ -1,10 +1,10 @@
-"""Train the extension's model on ../shared/data, with the function that everybody has.
+"""Train the extension's model on ``../shared/data`` with the public ``train`` function.
 
     python -m reproduction.train_bundled --output MODEL_DIR [--resume]
 
-Recipe and data are in ``bundled_recipe.py``. Eight epochs of 8,000 slices took 220 s on one H100 (beside three other
-runs); on two CPU cores with bfloat16 expect some three hours. Afterwards ``measure_volumes.py`` looks at what took no
-part, and ``evidence.py`` measures everything else.
+Recipe and data are in ``bundled_recipe``. Eight epochs of 8,000 slices took 220 s on one H100 (which ran three other
+trainings at the same time); on two CPU cores with bfloat16 expect about three hours. ``experiments.measure_volumes``
+then evaluates it on data outside the training, ``evidence.measure_evidence`` on everything else.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from LesionAnalysisTrainingLib import train
+
 from reproduction.bundled_recipe import config, link_data
 
-from LesionAnalysisTrainingLib import train  # isort: skip
-
-LICENSE = "CC BY-NC-SA 4.0"  # as the training data and the start weights (CC BY-NC 4.0) ask for
+LICENSE = "CC BY-NC-SA 4.0"  # required by the training data and the initial weights (CC BY-NC 4.0)
 TITLE = "FeCNN ResNet-50, COVID-19 against other chest CT"
 
 

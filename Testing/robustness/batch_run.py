@@ -1,6 +1,6 @@
-"""A batch of many small cases, some of them broken, run as the command line does, with the memory after each case.
+"""A batch of many small cases, some of them broken, run through the command line; measures memory after each case.
 
-    python batch_run.py FOLDER COUNT BROKEN      # makes inputs, runs twice, prints what was measured as JSON
+    python batch_run.py FOLDER COUNT BROKEN      # makes inputs, runs twice, prints the measurements as JSON
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 
 ROOT = Path(__file__).resolve().parents[2]
 LIBRARIES = [ROOT / "LesionAnalysis", ROOT / "LesionAnalysisTraining", ROOT / "Testing"]
-SCENE_EVERY = 3  # one case of so many gets a scene
+SCENE_EVERY = 3  # every third case gets a scene
 
 
 def measure(folder: Path, count: int, broken: int) -> dict:
@@ -30,7 +30,7 @@ def measure(folder: Path, count: int, broken: int) -> dict:
 
 
 def make_inputs(folder: Path, count: int, broken: int) -> tuple[list[Path], list[str]]:
-    """``count`` inputs, of which ``broken``, evenly spread, cannot be read; and the names of those."""
+    """``count`` inputs, of which ``broken``, evenly distributed, cannot be read; and the names of the broken ones."""
     from LesionAnalysisLib.phantom import make_phantom
     from LesionAnalysisLib.volume.writing import write_volume
 
@@ -38,17 +38,17 @@ def make_inputs(folder: Path, count: int, broken: int) -> tuple[list[Path], list
     ct = make_phantom((8, 80, 80), (4.4, 4.4, 36.0), noise_hu=5).ct
     write_volume(ct.array, ct.ijk_to_ras, folder / "good.nrrd")
     damages = list(DAMAGES.values())
-    places = {int(place): number for number, place in enumerate(np.linspace(1, count - 2, broken))}
+    damage_of = {int(i): damages[n % len(damages)] for n, i in enumerate(np.linspace(1, count - 2, broken))}
     paths = []
     for i in range(count):
         path = folder / f"case{i:03d}.nrrd"
-        if i in places:
-            damages[places[i] % len(damages)](path, (folder / "good.nrrd").read_bytes())
-        else:  # another noise in each
+        if i in damage_of:
+            damage_of[i](path, (folder / "good.nrrd").read_bytes())
+        else:  # different noise in each
             noise = np.random.default_rng(i).integers(-20, 20, ct.array.shape, dtype=np.int16)
             write_volume(np.where(ct.array > -1000, ct.array + noise, ct.array), ct.ijk_to_ras, path)
         paths.append(path)
-    return paths, [paths[i].stem for i in sorted(places)]
+    return paths, [paths[i].stem for i in sorted(damage_of)]
 
 
 def _folder_with(path: Path, name: str, content: bytes) -> None:
@@ -69,33 +69,33 @@ DAMAGES = {
 
 
 def resident_mb() -> float:
-    """Memory that this process holds in RAM."""
+    """Resident memory of this process."""
     with open("/proc/self/statm", encoding="ascii") as stream:
         return int(stream.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def _run(paths: list[Path], output: Path, model: Path) -> dict:
-    """The command, with a look at the memory after each case."""
+    """Run the command, measuring memory after each case."""
     from LesionAnalysisLib import cli
     from LesionAnalysisLib.app import batch
 
-    memory, seconds, once = [], [], batch.Batch.run_case
+    memory, seconds, run_case = [], [], batch.Batch.run_case
 
-    def watched(self, case, *rest):
+    def measured(self, case, *rest):
         self.scene = len(memory) % SCENE_EVERY == 0
         start = time.monotonic()
         try:
-            return once(self, case, *rest)
+            return run_case(self, case, *rest)
         finally:
             seconds.append(time.monotonic() - start)
             memory.append(resident_mb())
 
-    batch.Batch.run_case = watched
+    batch.Batch.run_case = measured
     try:
         code = cli.main(["analyze", *map(str, paths), "--output", str(output), "--model", str(model), "--device", "cpu",
                          "--quiet"])  # fmt: skip
     finally:
-        batch.Batch.run_case = once
+        batch.Batch.run_case = run_case
     with open(output / "summary.csv", newline="", encoding="utf-8") as stream:
         rows = [{name: row[name] for name in ("case", "status", "error")} for row in csv.DictReader(stream)]
     made = {path.parent.name: path.stat().st_mtime_ns for path in sorted(output.glob("*/analysis.json"))}

@@ -1,4 +1,4 @@
-"""How many examples hypothesis tries: always the same few, or with ``--full`` many that differ from run to run."""
+"""Number of hypothesis examples: always the same few, or with ``--full`` many that differ from run to run."""
 
 from hypothesis import HealthCheck, settings
 

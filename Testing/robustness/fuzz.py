@@ -1,12 +1,12 @@
-"""Coverage-guided fuzzing of all that is parsed from strangers, with atheris (``pip install atheris``; Linux, macOS).
+"""Coverage-guided fuzzing of everything that parses untrusted data, with atheris (``pip install atheris``).
 
-    python Testing/robustness/fuzz.py                       every target for a minute each
+    python Testing/robustness/fuzz.py                       all targets, one minute each
     python Testing/robustness/fuzz.py nifti npz --seconds 300
-    python Testing/robustness/fuzz.py nifti --input crash-...   one input again
+    python Testing/robustness/fuzz.py nifti --input crash-...   run one input again
 
-A target may end well or in its documented exceptions; anything else, 20 seconds and 2 GB are findings, whose inputs
-are kept in ``--findings``. What was found so far are tests in ``test_fuzz_findings.py``. Executions and coverage
-(of Python code: LesionAnalysisLib, LesionAnalysisTrainingLib, Pillow) are printed for each target.
+A target may return or raise its documented exceptions; anything else, more than 20 seconds, or more than 2 GB is a
+finding, whose input is stored in ``--findings``. Earlier findings are tests in ``test_fuzz_findings.py``. Executions
+and coverage (of the Python code of LesionAnalysisLib, LesionAnalysisTrainingLib and Pillow) are printed for each.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ _SCRATCH = Path(tempfile.gettempdir())
 Target = Callable[[bytes], None]
 
 
-# -- targets: each takes bytes, and raises nothing but what is documented ---------------------------
+# -- targets: each takes bytes and handles the documented exceptions ---------------------------
 
 
 def _file(suffix: str) -> Target:
-    """``read_ct`` of a file with this ending. DICOM, which is known by its content, has a target of its own."""
+    """``read_ct`` of a file with this suffix; DICOM, detected by content, is a separate target."""
     from LesionAnalysisLib.volume import read_ct
     from LesionAnalysisLib.volume.dicom import is_dicom
 
@@ -55,15 +55,15 @@ def _file(suffix: str) -> Target:
 
 
 def _config() -> Target:
-    """``config.json``, and the preprocessing that it describes."""
-    from LesionAnalysisLib.model.bundle import _check_preprocessing
-    from LesionAnalysisLib.model.folder import read_config
+    """``config.json``, including its preprocessing settings."""
+    from LesionAnalysisLib.model.bundle import check_preprocessing
+    from LesionAnalysisLib.model.folder import damaged, parse_config
 
     def run(data: bytes) -> None:
         try:
-            _check_preprocessing(read_config(data, Path("model"))["preprocessing"], Path("model"))
+            check_preprocessing(parse_config(data)["preprocessing"])
         except ValueError as error:
-            _check_sentence(error)
+            _check_sentence(damaged(Path("model"), str(error)))
 
     return run
 
@@ -89,20 +89,20 @@ def _checksums() -> Target:
 def _npz() -> Target:
     """The arrays of weights and clusters."""
     from LesionAnalysisLib.lesions.clusters import LesionClusters
-    from LesionAnalysisLib.model.arrays import _read_arrays
-    from LesionAnalysisLib.model.bundle import _parse
+    from LesionAnalysisLib.model.arrays import read_arrays
+    from LesionAnalysisLib.model.folder import damaged
 
     def run(data: bytes) -> None:
         try:
-            _parse(Path("model"), {"a.npz": data}, "a.npz", lambda c: LesionClusters.from_arrays(_read_arrays(c)))
+            LesionClusters.from_arrays(read_arrays(data))
         except ValueError as error:
-            _check_sentence(error)
+            _check_sentence(damaged(Path("model"), str(error)))
 
     return run
 
 
 def _analysis() -> Target:
-    """The text of an analysis in a scene that somebody sent."""
+    """The JSON text of an analysis in an untrusted scene."""
     from LesionAnalysisLib.report.json_csv import from_json, to_json
 
     def run(data: bytes) -> None:
@@ -114,18 +114,6 @@ def _analysis() -> Target:
             to_json(from_json(value))
         except ValueError as error:
             _check_sentence(error)
-
-    return run
-
-
-def _card() -> Target:
-    """A model card becomes HTML without anything active."""
-    from hostile_names import active_content
-    from LesionAnalysisLib.report.markdown import to_html
-
-    def run(data: bytes) -> None:
-        html = to_html(data.decode("utf-8", "replace"))
-        assert not active_content(html), html
 
     return run
 
@@ -151,11 +139,11 @@ def _manifest() -> Target:
 
 
 def _check_sentence(error: Exception, *forbidden: type) -> None:
-    from LesionAnalysisLib.text import sentence
+    from LesionAnalysisLib.text import error_message
 
     assert not isinstance(error, forbidden), type(error)
-    words = sentence(error)
-    assert words and "\n" not in words and len(words) <= 600, words
+    message = error_message(error)
+    assert message and "\n" not in message and len(message) <= 600, message
 
 
 TARGETS: dict[str, Callable[[], Target]] = {
@@ -172,7 +160,6 @@ TARGETS: dict[str, Callable[[], Target]] = {
     "checksums": _checksums,
     "npz": _npz,
     "analysis": _analysis,
-    "card": _card,
     "manifest": _manifest,
 }
 
@@ -181,20 +168,19 @@ TARGETS: dict[str, Callable[[], Target]] = {
 
 
 def seeds(target: str, folder: Path) -> None:
-    """A few good inputs, from which atheris makes bad ones."""
+    """Write a few valid inputs, which atheris mutates."""
     import hashlib
 
-    made = _good_inputs(target)
     folder.mkdir(parents=True, exist_ok=True)
-    for content in made:
+    for content in _valid_inputs(target):
         (folder / hashlib.sha256(content).hexdigest()[:16]).write_bytes(content)
 
 
-def _good_inputs(target: str) -> list[bytes]:
+def _valid_inputs(target: str) -> list[bytes]:
     import gzip
 
     import numpy as np
-    from helpers_report import CARD, make_analysis
+    from helpers_report import make_analysis
     from helpers_volume import chest, nifti, write_series, write_volume
     from LesionAnalysisLib.report.json_csv import to_json
     from PIL import Image
@@ -211,15 +197,15 @@ def _good_inputs(target: str) -> list[bytes]:
         if target == "dicom":
             return [path.read_bytes() for path in write_series(folder / "series", ct[:1]).iterdir()]
         if target in ("png", "jpeg", "tiff", "bmp"):
-            kinds = {"png": ("L", "RGBA", "P", "I;16"), "jpeg": ("L", "RGB"), "tiff": ("L", "I;16", "F", "1")}
-            pictures = []
-            for mode in kinds.get(target, ("L", "RGB", "P")):
+            modes = {"png": ("L", "RGBA", "P", "I;16"), "jpeg": ("L", "RGB"), "tiff": ("L", "I;16", "F", "1")}
+            contents = []
+            for mode in modes.get(target, ("L", "RGB", "P")):
                 buffer = io.BytesIO()
                 base = Image.fromarray(gray)
-                picture = Image.fromarray(gray.astype(np.uint16) * 99) if mode == "I;16" else base.convert(mode)
-                picture.save(buffer, target.upper())
-                pictures.append(buffer.getvalue())
-            return pictures
+                image = Image.fromarray(gray.astype(np.uint16) * 99) if mode == "I;16" else base.convert(mode)
+                image.save(buffer, target.upper())
+                contents.append(buffer.getvalue())
+            return contents
         if target in ("config", "checksums", "npz"):
             from hostile_bundles import good_bundle, known_backbone
 
@@ -229,9 +215,6 @@ def _good_inputs(target: str) -> list[bytes]:
             return [(bundle / named[target]).read_bytes()]
         if target == "analysis":
             return [json.dumps(to_json(make_analysis(healthy=healthy))).encode() for healthy in (True, False)]
-        if target == "card":
-            marks = b"> > - a\n  1. b\n\n```\nx\n```\n\n[a](b) ![c](d \"e\")\n\n---\n\n`` ` `` **a *b* c**"
-            return [CARD.encode(), marks]
         return [b"file,label,patient,split,slice\na.png,COVID,p1,train,\nb.nii,normal,p2,val,3\n",
                 b"\xef\xbb\xbffile;slice;label\nb.nii;0;1\nb.nii;1;0\n"]  # fmt: skip
 
@@ -240,7 +223,7 @@ def _good_inputs(target: str) -> list[bytes]:
 
 
 def fuzz(target: str, seconds: int, findings: Path) -> None:
-    """In this process, which does not come back from it."""
+    """Fuzz in this process, which atheris ends."""
     import atheris
 
     with atheris.instrument_imports(include=INSTRUMENTED):
@@ -256,7 +239,7 @@ def fuzz(target: str, seconds: int, findings: Path) -> None:
 
 
 def measure(target: str, seconds: int, findings: Path) -> tuple[str, bool]:
-    """A line of figures, and whether there was a finding; in a process with a scratch folder of its own."""
+    """Fuzz in another process with its own temporary folder; a line of statistics, and whether there was a finding."""
     with tempfile.TemporaryDirectory(prefix="fuzz-") as scratch:
         command = [sys.executable, __file__, target, "--seconds", str(seconds), "--findings", str(findings), "--here"]
         environment = {**os.environ, "TMPDIR": scratch, "OMP_NUM_THREADS": "1"}
@@ -266,12 +249,12 @@ def measure(target: str, seconds: int, findings: Path) -> tuple[str, bool]:
         return f"{target:10} did not start: {done.stderr.strip()[-600:]}", True
     first = next((line for line in lines if line[1] == "INITED"), lines[0])
     last = lines[-1]
-    words = (f"{target:10} {int(last[0]):9,} executions, coverage {first[2]} -> {last[2]} edges, "
-             f"{first[3]} -> {last[3]} features, corpus {last[4]}")  # fmt: skip
+    summary = (f"{target:10} {int(last[0]):9,} executions, coverage {first[2]} -> {last[2]} edges, "
+               f"{first[3]} -> {last[3]} features, corpus {last[4]}")  # fmt: skip
     if done.returncode:
         trace = done.stderr[max(done.stderr.find("Uncaught Python exception"), 0) :] or done.stderr[-3000:]
-        return f"{words}: FINDING\n{trace[-2500:]}", True
-    return words, False
+        return f"{summary}: FINDING\n{trace[-2500:]}", True
+    return summary, False
 
 
 def main() -> int:
@@ -290,8 +273,8 @@ def main() -> int:
         fuzz(arguments.targets[0], arguments.seconds, arguments.findings.absolute())
     found = False
     for target in arguments.targets or TARGETS:
-        words, finding = measure(target, arguments.seconds, arguments.findings)
-        print(words, flush=True)
+        summary, finding = measure(target, arguments.seconds, arguments.findings)
+        print(summary, flush=True)
         found |= finding
     return int(found)
 

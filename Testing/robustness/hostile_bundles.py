@@ -1,10 +1,10 @@
-"""Model folders as a stranger may hand them on: each is a good one, harmed in one way, with checksums that are right.
+"""Untrusted model folders: each is a good one, damaged or manipulated in one way, with valid checksums.
 
     folder = good_bundle(tmp_path / "good")
-    for name, harm in HARMS.items():
+    for name, change in REFUSED.items():
         copy = shutil.copytree(folder, tmp_path / name)
-        harm(copy, tmp_path)
-        outcome = attempt(copy)          # what a user of it sees, seconds, peak of memory
+        change(copy, tmp_path)
+        outcome = attempt(copy)          # error message, duration, peak memory
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ from LesionAnalysisLib.analyzer import LesionAnalyzer
 from LesionAnalysisLib.config import AnalysisConfig
 from LesionAnalysisLib.lesions.clusters import LesionClusters
 from LesionAnalysisLib.lungs import Preprocessing
-from LesionAnalysisLib.model.bundle import ModelBundle
+from LesionAnalysisLib.model.bundle import ModelBundle, ModelClusters, ModelDescription
 from LesionAnalysisLib.network.backbones import BACKBONES
 from LesionAnalysisLib.network.fecnn import FeCNN
-from LesionAnalysisLib.text import sentence
+from LesionAnalysisLib.text import error_message
 from LesionAnalysisLib.volume import ct_from_array
 from torch import nn
 
 BACKBONE = "three convolutions"
-WIDTH = 32  # channels of its C5
-CANARY = "unpickled"  # file that appears where a pickle was run
+C3, WIDTH = 8, 32  # channels of its C3 and C5
+CANARY = "unpickled"  # file that appears where a pickle was executed
 
 
 class ThreeConvolutions(nn.Module):
-    """A backbone of a few kilobytes: what is tried here is the folder, not the network."""
+    """A backbone of a few kilobytes: the folder is tested, not the network."""
 
-    channels = (8, 16, WIDTH)
+    channels = (C3, 16, WIDTH)
 
     def __init__(self) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ class ThreeConvolutions(nn.Module):
 
 @contextmanager
 def known_backbone():
-    """The small backbone, known by its name for a while."""
+    """Registers the small backbone within the context."""
     BACKBONES[BACKBONE] = ThreeConvolutions
     try:
         yield
@@ -76,19 +76,20 @@ def good_bundle(folder: Path, **changes) -> Path:
     with torch.no_grad():
         network.head.fusion.classify.bias.copy_(torch.tensor([0.0, 4.0]))
     features = np.abs(np.random.default_rng(0).normal(0, 1, (20, WIDTH)))
-    statistics = {"level": "c5", "mean": [0.5] * WIDTH, "deviation": [1.0] * WIDTH, "limit": 3.0}
-    statistics["components"] = [[0.1] * WIDTH]
+    clusters = ModelClusters(LesionClusters(2).fit(features), LesionClusters(3).fit(np.arange(50.0).reshape(10, 5)))
     settings = {
-        "title": "A good model", "license": "none", "classes": ("normal", "COVID-19"), "card": "# A good model\n",
-        "preprocessing": Preprocessing(size=64).to_dict(), "clusters": LesionClusters(2).fit(features),
-        "study": {"scale": 0.9, "offset": 0.1, "chance": 0.2}, "input_statistics": statistics,
-        "density_clusters": LesionClusters(2).fit(np.arange(50.0).reshape(10, 5)),
+        "title": "A good model", "license": "none", "classes": ("normal", "COVID-19"),
+        "preprocessing": Preprocessing(size=64).to_dict(), "study": {"scale": 0.9, "offset": 0.1, "chance": 0.2},
+        "input_statistics": {"level": "c3", "mean": [0.5] * C3, "deviation": [1.0] * C3,
+                             "components": [[0.1] * C3], "limit": 3.0},
     }  # fmt: skip
-    ModelBundle.save(folder, network, **{**settings, **changes})
+    parts = {"clusters": clusters, "card": "# A good model\n"}
+    parts |= {name: changes.pop(name) for name in set(parts) & set(changes)}
+    ModelBundle.save(folder, network, ModelDescription(**{**settings, **changes}), **parts)
     return folder
 
 
-# -- what a stranger can do ------------------------------------------------------------------------
+# -- manipulations ---------------------------------------------------------------------------------
 
 
 def put(folder: Path, name: str, content: bytes) -> None:
@@ -119,22 +120,22 @@ def text(name: str, content: str | bytes):
 
 
 def arrays(name: str, change):
-    """Harm the arrays of an .npz file: ``change`` takes and returns a dict of them."""
+    """Change the arrays of an .npz file: ``change`` takes and returns a dict of them."""
 
-    def harm(folder: Path, _) -> None:
+    def apply(folder: Path, _) -> None:
         with np.load(folder / name) as archive:
             stored = change(dict(archive))
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **stored)
         put(folder, name, buffer.getvalue())
 
-    return harm
+    return apply
 
 
 def member(name: str, entry: str, content: bytes, method: int = zipfile.ZIP_DEFLATED):
-    """Put one file into the archive ``name``, in the place of one of that name."""
+    """Add one file to the archive ``name``, or replace it."""
 
-    def harm(folder: Path, _) -> None:
+    def apply(folder: Path, _) -> None:
         with zipfile.ZipFile(folder / name) as archive:
             entries = {one: archive.read(one) for one in archive.namelist()}
         buffer = io.BytesIO()
@@ -143,7 +144,7 @@ def member(name: str, entry: str, content: bytes, method: int = zipfile.ZIP_DEFL
                 archive.writestr(one, held)
         put(folder, name, buffer.getvalue())
 
-    return harm
+    return apply
 
 
 def npy(header: str, data: bytes = b"") -> bytes:
@@ -157,24 +158,24 @@ def header(descr: str = "'<f4'", shape: str = "(2, 32)", data: bytes = b"") -> b
 
 
 class _Harmful:
-    """A pickle that leaves a file where it is run."""
+    """A pickle that creates a file when it is executed."""
 
-    def __init__(self, place: Path) -> None:
-        self.place = place
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
 
     def __reduce__(self):
-        return open, (str(self.place / CANARY), "w")
+        return open, (str(self.folder / CANARY), "w")
 
 
 def _pickled(name: str):
-    def harm(folder: Path, work: Path) -> None:
+    def apply(folder: Path, work: Path) -> None:
         array = np.empty(1, object)
         array[0] = _Harmful(work)
         buffer = io.BytesIO()
         np.savez(buffer, centers=array)
         put(folder, name, buffer.getvalue())
 
-    return harm
+    return apply
 
 
 def _bare_pickle(name: str):
@@ -188,21 +189,21 @@ def _torch_pickle(folder: Path, work: Path) -> None:
 
 
 def _sums(change):
-    def harm(folder: Path, _) -> None:
+    def apply(folder: Path, _) -> None:
         sums = json.loads((folder / "checksums.json").read_text())
         (folder / "checksums.json").write_text(json.dumps(change(sums)))
 
-    return harm
+    return apply
 
 
 def _instead(name: str, make):
-    """Something else in the place of a file: a folder, a pipe, a device."""
+    """Replace a file by something else: a folder, a pipe, a device."""
 
-    def harm(folder: Path, work: Path) -> None:
+    def apply(folder: Path, work: Path) -> None:
         (folder / name).unlink()
         make(folder / name, work)
 
-    return harm
+    return apply
 
 
 def _sparse(path: Path, _) -> None:
@@ -211,7 +212,7 @@ def _sparse(path: Path, _) -> None:
 
 
 def _secret(path: Path, work: Path) -> None:
-    (work / "secret.txt").write_text("a file of the user's, not of the model")
+    (work / "secret.txt").write_text("a file of the user, not of the model")
     path.symlink_to(work / "secret.txt")
 
 
@@ -231,7 +232,7 @@ def _encrypted(folder: Path, _) -> None:
 
 
 def _lying_bomb(folder: Path, work: Path) -> None:
-    """The archive says that the bomb is as small as the header of its array says."""
+    """A bomb whose archive claims the small size of its array header."""
     bomb = header("'|i1'", "(4,)", b"\0" * 2**25)
     member("weights.npz", "zeros.npy", bomb)(folder, work)
     content, claim = (folder / "weights.npz").read_bytes(), len(bomb) - 2**25 + 4
@@ -324,13 +325,12 @@ REFUSED = {
     "clusters of no feature": arrays("clusters.npz", _with(centers=np.zeros((2, 0)))),
     "clusters of other features": arrays("clusters.npz", _with(centers=np.zeros((2, 7)))),
     "NaN for a cluster": arrays("clusters.npz", _with(centers=np.full((2, WIDTH), np.nan))),
-    "NaN for a cluster by density": arrays("clusters.npz", _with(density_centers=np.full((2, 5), np.nan))),
-    "three clusters by density": arrays("clusters.npz", _with(density_centers=np.ones((3, 5)))),
+    "NaN for a cluster by density": arrays("clusters.npz", _with(density_centers=np.full((3, 5), np.nan))),
+    "clusters by other percentiles": arrays("clusters.npz", _with(density_centers=np.ones((3, 4)))),
+    "no clusters by density": arrays("clusters.npz", lambda a: {n: x for n, x in a.items() if "density" not in n}),
     "clusters by density without centers": arrays("clusters.npz", _without("density_centers")),
     "clusters at 10^300": arrays("clusters.npz", _with(centers=np.full((2, WIDTH), 1e300))),
     "an infinite number of starts": arrays("clusters.npz", _with(n_init=np.array(np.inf))),
-    "names of other clusters": config("cluster_names", {"1": "one", "2": "two", "3": "three"}),
-    "names that are no numbers": config("cluster_names", {"one": "one", "two": "two"}),
     # configuration
     "another schema": config("schema", 2),
     "a schema of text": config("schema", "1"),
@@ -375,11 +375,11 @@ REFUSED = {
     "another backbone": config("fecnn.backbone", "resnet18"),
     "an unknown setting of the network": config("fecnn.x", 1),
     "no settings of the network": config("fecnn", []),
-    "pictures of 10^6 pixels": config("preprocessing.size", 10**6),
-    "pictures of 33 pixels": config("preprocessing.size", 33),
-    "pictures of 0 pixels": config("preprocessing.size", 0),
-    "pictures of 64.5 pixels": config("preprocessing.size", 64.5),
-    "pictures of text": config("preprocessing.size", "64"),
+    "an input of 10^6 pixels": config("preprocessing.size", 10**6),
+    "an input of 33 pixels": config("preprocessing.size", 33),
+    "an input of 0 pixels": config("preprocessing.size", 0),
+    "an input of 64.5 pixels": config("preprocessing.size", 64.5),
+    "an input of text": config("preprocessing.size", "64"),
     "a window of one value": config("preprocessing.window_hu", [0]),
     "a window from high to low": config("preprocessing.window_hu", [600, -1200]),
     "a window of NaN": config("preprocessing.window_hu", [float("nan"), 600]),
@@ -392,13 +392,14 @@ REFUSED = {
     "an unknown preprocessing": config("preprocessing.x", 1),
     "a calibration of text": config("study.scale", "1"),
     "a calibration of NaN": config("study.scale", float("nan")),
-    "statistics without deviation": config("input_statistics", {"mean": [0.5] * WIDTH, "limit": 3.0}),
-    "statistics of other features": config("input_statistics", {"mean": [0.5], "deviation": [1.0], "limit": 3.0}),
+    "statistics without deviation": config("input_statistics", {"level": "c3", "mean": [0.5] * C3, "limit": 3.0}),
+    "statistics of other features": config("input_statistics", {
+        "level": "c3", "mean": [0.5], "deviation": [1.0], "components": [], "limit": 3.0}),
     "statistics of text": config("input_statistics.limit", "3"),
-    "statistics of another level": config("input_statistics.level", "c3"),
+    "statistics of another level": config("input_statistics.level", "c5"),
     "statistics of an unknown level": config("input_statistics.level", "c9"),
     "statistics along other directions": config("input_statistics.components", [[1.0]]),
-    "statistics of deviation 0": config("input_statistics.deviation", [0.0] * WIDTH),
+    "statistics of deviation 0": config("input_statistics.deviation", [0.0] * C3),
     # the folder
     "no checksums": lambda folder, _: (folder / "checksums.json").unlink(),
     "checksums of a list": lambda folder, _: (folder / "checksums.json").write_text("[]"),
@@ -427,7 +428,7 @@ REFUSED = {
 SCRIPT = "<script>alert(1)</script><img src=x onerror=alert(1)>\"'><a href='javascript:alert(1)'>"
 LINKS = "[x](javascript:alert(1)) ![x](http://evil.example/x.png)"
 CARD = f"# {SCRIPT}\n\n{LINKS}\n\n| a |\n|---|\n| {SCRIPT} |\n\n`{SCRIPT}`\n"
-MET = {  # odd, but without harm: the model works, and the report holds no more than its text
+ACCEPTED = {  # odd, but harmless: the model works, and the report shows its text as text
     "a script in the card": text("MODEL_CARD.md", CARD),
     "a script in the title": config("title", SCRIPT),
     "a script in the license": config("license", SCRIPT),
@@ -444,20 +445,20 @@ MET = {  # odd, but without harm: the model works, and the report holds no more 
 
 
 def _elsewhere(path: Path, work: Path) -> None:
-    """As caches of models do it: the file lies in another folder, and is the right one."""
+    """As model caches do: the file is in another folder, and is the right one."""
     (work / "blob").write_text("# A good model\n")
     path.symlink_to(work / "blob")
 
 
-# -- what comes of it ------------------------------------------------------------------------------
+# -- outcome ---------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """``words``: the sentence of a refusal, "" where the model works; ``kind``: the exception's class."""
+    """``message``: of the error, "" where the model works; ``error``: the class of the exception."""
 
-    words: str
-    kind: type | None
+    message: str
+    error: type | None
     seconds: float
     peak_bytes: int
     analysis: object = None
@@ -473,19 +474,19 @@ def attempt(folder: Path, seconds: float = 20.0) -> Outcome:
     signal.setitimer(signal.ITIMER_REAL, seconds)
     tracemalloc.start(1)
     began = time.perf_counter()
-    words, kind, analysis = "", None, None
+    message, error_type, analysis = "", None, None
     try:
         analysis = analyze(folder)
     except TimeoutError:
         raise
     except Exception as error:
-        words, kind = sentence(error), type(error)
+        message, error_type = error_message(error), type(error)
     finally:
         took, peak = time.perf_counter() - began, tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-    return Outcome(words, kind, took, peak, analysis)
+    return Outcome(message, error_type, took, peak, analysis)
 
 
 def analyze(folder: Path):

@@ -1,4 +1,4 @@
-"""Names as strangers choose them, and what must not become of them in pages, tables, scenes and file names."""
+"""Hostile names, and checks that they do no harm in pages, tables, scenes and file names."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
 
-NAMES = {  # of files and folders, where the system allows them; of classes, clusters, patients and series everywhere
+NAMES = {  # of classes, clusters, patients and series, and of files and folders if the system allows them
     "script": "<script>alert(1)</script>",
     "handler": "\"><img src=x onerror=alert(1)>",
     "entity": "&lt;b&gt;&amp;&#0;",
@@ -28,7 +28,7 @@ NAMES = {  # of files and folders, where the system allows them; of classes, clu
     "ampersand": "Smith & Co",
     "percent": "%s%n{0}{name}",
     "bell": "a\x07b\x1b[31mc",
-    "way out": "..",
+    "parent folder": "..",
     "long": "x" * 240,
     "long and wide": "患" * 80,
     "right to left": "\u202egnp.exe",
@@ -42,12 +42,12 @@ _LOADING = {"src", "href", "action", "formaction", "data", "poster", "background
 _TAGS_OF_PAGES = {
     "html", "head", "meta", "title", "style", "body", "main", "header", "footer", "section", "div", "span", "p", "h1",
     "h2", "h3", "h4", "h5", "h6", "ul", "ol", "li", "table", "thead", "tbody", "tr", "th", "td", "br", "hr", "small",
-    "strong", "em", "code", "pre", "blockquote", "figure", "figcaption", "img", "svg", "rect", "line", "text",
+    "strong", "pre", "figure", "figcaption", "img", "svg", "rect", "line", "text",
 }  # fmt: skip
 
 
 class _Page(HTMLParser):
-    """Collects what could run or load anything."""
+    """Collects whatever could run or load something."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -78,7 +78,7 @@ class _Page(HTMLParser):
 
 
 def active_content(page: str) -> list[str]:
-    """Tags, attributes and addresses of a page that could run or load something; none is right."""
+    """Tags, attributes and addresses of a page that could run or load something; there should be none."""
     parser = _Page()
     parser.feed(page)
     parser.close()
@@ -87,14 +87,14 @@ def active_content(page: str) -> list[str]:
 
 
 def words_of(page: str) -> str:
-    """The text that a reader sees."""
+    """The visible text."""
     parser = _Page()
     parser.feed(page)
     return "".join(parser.text)
 
 
 def formulas(table: str) -> list[str]:
-    """Cells of a CSV that a spreadsheet would compute: they are no numbers and begin like a formula."""
+    """Cells of a CSV that a spreadsheet would evaluate: they begin like a formula and are no numbers."""
     found = []
     for row in csv.reader(io.StringIO(table, newline="")):
         for cell in row:
@@ -107,7 +107,7 @@ def formulas(table: str) -> list[str]:
 
 
 def scene_texts(path: Path) -> list[bytes]:
-    """The files of a scene bundle; raises where one is no well-formed XML, as Slicer would."""
+    """Names and contents of the files of a scene bundle; raises if its MRML is not well-formed XML."""
     with zipfile.ZipFile(path) as bundle:
         for name in bundle.namelist():
             assert not name.startswith("/") and ".." not in Path(name).parts, name
@@ -117,7 +117,7 @@ def scene_texts(path: Path) -> list[bytes]:
 
 
 def file_named(folder: Path, name: str, suffix: str) -> Path | None:
-    """A path for a file of that name; None where the system has none."""
+    """The path of a new file of that name; None if the system does not allow it."""
     if "/" in name or len(f"{name}{suffix}".encode()) > 255:
         return None
     path = folder / f"{name}{suffix}"

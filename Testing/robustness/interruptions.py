@@ -1,7 +1,7 @@
-"""Kills commands at random moments and looks at what is left.
+"""Kills commands at random moments and checks what they leave.
 
-A server imports everything once, and forks a child for every command: a trial costs what the command itself does.
-``Server`` runs in the test's process, ``python interruptions.py`` is the other end.
+A server imports everything once and forks a child for every command, so that a trial takes no longer than the command
+itself. ``Server`` runs in the process of the test, ``python interruptions.py`` in the other one.
 """
 
 from __future__ import annotations
@@ -26,12 +26,17 @@ import numpy as np
 
 ROOT = Path(__file__).resolve().parents[2]
 LIBRARIES = [ROOT / "LesionAnalysis", ROOT / "LesionAnalysisTraining", ROOT / "Testing"]
-PATIENCE_S = 300.0  # a command, or the end after a signal, that takes longer hangs
+TIMEOUT_S = 300.0  # a command, or its end after a signal, that takes longer hangs
 _ONE_THREAD = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"), "1"
 )
-_ROOMS = ("LesionAnalysisLib.analyzer", "LesionAnalysisLib.app.batch", "LesionAnalysisLib.model.bundle", "LesionAnalysisLib.scene",
-          "LesionAnalysisTrainingLib.train_command", "LesionAnalysisTrainingLib.training")  # fmt: skip
+_MODULES = (
+    "LesionAnalysisLib.analyzer",
+    "LesionAnalysisLib.app.batch",
+    "LesionAnalysisLib.scene",
+    "LesionAnalysisTrainingLib.train_command",
+    "LesionAnalysisTrainingLib.training",
+)
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,7 @@ class Ended:
     code: int
     text: str
     seconds: float
-    renames: int  # how many things it put into their places
+    renames: int  # how many files and folders it renamed
     hung: bool = False
 
 
@@ -62,14 +67,14 @@ class Server:
 
     def __exit__(self, *_: object) -> None:
         self._process.stdin.close()
-        self._process.wait(PATIENCE_S)
+        self._process.wait(TIMEOUT_S)
 
     def run(self, *arguments: object, after: float | None = None, kind: int = signal.SIGKILL,
             step: float | None = None, plots: bool = True) -> Ended:  # fmt: skip
         """One command, to its end or until its process group gets the signal ``kind`` ``after`` so many seconds.
 
-        step: instead, it is killed just before that rename (0, 1, ...), or just after it (0.5, 1.5, ...): the moments
-        that matter most. plots: whether a training draws them.
+        step: instead, kill it just before that rename (0, 1, ...), or just after it (0.5, 1.5, ...), the most critical
+        moments. plots: whether a training draws plots.
         """
         job = {"arguments": [*map(str, arguments)], "after": after, "kind": int(kind), "step": step, "plots": plots,
                "text": str(self.folder / "printed.txt")}  # fmt: skip
@@ -78,28 +83,28 @@ class Server:
         return Ended(**json.loads(self._process.stdout.readline()))
 
     def warm_up(self, *arguments: object) -> None:
-        """Let the server itself run a command: what libraries load at their first use is then there in all children."""
+        """Run a command in the server itself, so that libraries are initialized in all children."""
         self._process.stdin.write(json.dumps({"arguments": [*map(str, arguments)]}) + "\n")
         self._process.stdin.flush()
         assert json.loads(self._process.stdout.readline()) == {"code": 0, "threads": 1}, "threads do not survive a fork"
 
     def left(self) -> list[str]:
-        """Names of what is in the folder for temporary files, but for the one that torch keeps there."""
+        """Names in the folder for temporary files, except for torch's own."""
         return sorted(path.name for path in self.temporary.iterdir() if not path.name.startswith("torchinductor_"))
 
 
 def moments(count: int, duration: float, seed: int = 0) -> Iterator[float]:
-    """Seconds into a run, one at random in each of ``count`` parts of it."""
+    """Times in a run in seconds, a random one in each of ``count`` equal parts."""
     draw = random.Random(seed)
     for i in range(count):
         yield (i + draw.random()) / count * duration
 
 
-# -- what is left ---------------------------------------------------------------------------------------------
+# -- what a command leaves ---------------------------------------------------------------------------------------------
 
 
-def whole_cases(output: Path) -> list[str]:
-    """Names of the cases in ``output``, each of which is whole; AssertionError where one is not."""
+def complete_cases(output: Path) -> list[str]:
+    """Names of the cases in ``output``. AssertionError if one is incomplete."""
     folders = sorted(path for path in output.glob("[!.]*") if path.is_dir())
     for folder in folders:
         check_case(folder)
@@ -107,12 +112,12 @@ def whole_cases(output: Path) -> list[str]:
 
 
 def check_case(folder: Path, scene: bool = True) -> None:
-    """AssertionError where a case folder is not whole."""
+    """AssertionError if a case folder is incomplete."""
     import SimpleITK as sitk
-    from LesionAnalysisLib.app.case import case_files
+    from LesionAnalysisLib.app.case import FILES, SCENE
     from LesionAnalysisLib.report.json_csv import from_json
 
-    assert {p.name for p in folder.iterdir()} == set(case_files(scene)), folder
+    assert {p.name for p in folder.iterdir()} == set(FILES) - (set() if scene else {SCENE}), folder
     analysis = from_json(json.loads((folder / "analysis.json").read_text(encoding="utf-8")))
     assert len(table(folder / "slices.csv")) == len(analysis.slices) == analysis.summary.total_slices
     assert len(table(folder / "lesions.csv")) == len(analysis.lesions) == analysis.summary.lesion_count
@@ -130,7 +135,7 @@ def table(path: Path) -> list[dict[str, str]]:
 
 
 def rows(output: Path) -> dict[str, dict[str, str]]:
-    """The rows of ``summary.csv`` by case, as the product reads them."""
+    """The rows of ``summary.csv`` by case."""
     from LesionAnalysisLib.app.summary_table import Summary
 
     found = Summary(output / "summary.csv").rows()
@@ -139,9 +144,9 @@ def rows(output: Path) -> dict[str, dict[str, str]]:
 
 
 def content(output: Path) -> dict[str, object]:
-    """What the cases in ``output`` say, and their rows, without times."""
+    """The content of the cases in ``output`` and their rows, without times."""
     found: dict[str, object] = {}
-    for name in whole_cases(output):
+    for name in complete_cases(output):
         data = json.loads((output / name / "analysis.json").read_text(encoding="utf-8"))
         found[name] = {key: value for key, value in data.items() if key != "timing_s"}
         for file in ("slices.csv", "lesions.csv"):
@@ -152,7 +157,7 @@ def content(output: Path) -> dict[str, object]:
 
 
 def model_content(folder: Path) -> dict[str, object]:
-    """What a model folder and the table beside it hold, without times and the model's own name."""
+    """The content of a model folder and the table beside it, without times and the model's own name."""
     from LesionAnalysisLib.model.bundle import ModelBundle
     from thin_networks import thin_networks
 
@@ -169,17 +174,17 @@ def model_content(folder: Path) -> dict[str, object]:
     return found
 
 
-def leftovers(*folders: Path) -> list[str]:
-    """Names of hidden and temporary things anywhere below ``folders``."""
+def temporary_files(*folders: Path) -> list[str]:
+    """Names of hidden and temporary files and folders anywhere below ``folders``."""
     found = [path for folder in folders for path in folder.rglob("*")]
     return sorted(p.name for p in found if p.name.startswith(".") or p.name.endswith((".tmp", ".old", ".new")))
 
 
-# -- the other end --------------------------------------------------------------------------------------------
+# -- the server process --------------------------------------------------------------------------------------------
 
 
 def _serve() -> None:
-    for name in _ROOMS:
+    for name in _MODULES:
         import_module(name)
     import torch
     from LesionAnalysisTrainingLib.plots.canvas import new_figure
@@ -202,7 +207,7 @@ def _warm_up(arguments: list[str]) -> dict:
     from LesionAnalysisLib.cli import main
 
     code = main([*arguments, "--quiet"])
-    gc.freeze()  # a collection in a child would copy everything
+    gc.freeze()  # or garbage collection in a child would copy all of its memory
     return {"code": code, "threads": len(os.listdir("/proc/self/task")) if os.path.isdir("/proc/self/task") else 1}
 
 
@@ -212,11 +217,11 @@ def _trial(job: dict) -> dict:
     if pid == 0:
         _child(job)
     _own_group(pid)
-    status = _wait(pid, start + (PATIENCE_S if job["after"] is None else job["after"]))
+    status = _wait(pid, start + (TIMEOUT_S if job["after"] is None else job["after"]))
     hung = False
     if status is None:
         os.killpg(pid, job["kind"])
-        status = _wait(pid, time.monotonic() + PATIENCE_S)
+        status = _wait(pid, time.monotonic() + TIMEOUT_S)
         if status is None or job["after"] is None:
             hung = True
             os.killpg(pid, signal.SIGKILL)
@@ -247,7 +252,7 @@ def _own_group(pid: int) -> None:
 
 
 def _child(job: dict) -> None:
-    """Run the command and never come back."""
+    """Run the command; does not return."""
     code = 70
     try:
         _own_group(0)
@@ -275,7 +280,7 @@ def _child(job: dict) -> None:
 
 
 def _count_renames(step: float | None, count: Path) -> None:
-    """Kill this process at a rename; and keep in the file ``count`` how many there were."""
+    """Kill this process at a rename, and write the number of renames to the file ``count``."""
     done = 0
 
     def wrapped(rename):

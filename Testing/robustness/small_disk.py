@@ -1,4 +1,4 @@
-"""A real disk that is full: a file system of a few megabytes in memory, filled but for so many KiB."""
+"""A disk that is really full: a file system of a few megabytes in memory, filled except for so many KiB."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _BALLAST = "ballast"
 
 
 class SmallDisk:
-    """``folder`` lies on it; ``leave`` says how much room there is."""
+    """``folder`` is on the disk; ``leave`` sets its free space."""
 
     def __init__(self, root: Path) -> None:
         self._root, self.folder = root, root / "output"
         self.folder.mkdir()
 
     def leave(self, kib: int | None) -> None:
-        """Fill the disk but for ``kib`` KiB; None empties it of the ballast."""
+        """Fill the disk except for ``kib`` KiB; None removes the ballast."""
         ballast = self._root / _BALLAST
         ballast.unlink(missing_ok=True)
         if kib is None:
@@ -36,7 +36,7 @@ class SmallDisk:
 
 @contextmanager
 def small_disk(folder: Path, mib: int = 16) -> Iterator[SmallDisk]:
-    """Mount it. Raises OSError, with the reason, where that is not allowed."""
+    """Mount it. Raises OSError with the reason if that is not possible."""
     folder.mkdir(parents=True)
     if not sys.platform.startswith("linux"):
         raise OSError("small file systems in memory are mounted on Linux only")

@@ -1,4 +1,4 @@
-"""Many cases in a batch, some of them broken: the good ones are done, memory stays flat, a second run does the rest.
+"""A batch of many cases, some of them broken: the others are done, memory is constant, a second run retries failures.
 
 With --full 500 cases, 20 of them broken.
 """
@@ -8,19 +8,19 @@ import re
 import numpy as np
 import pytest
 from batch_run import SCENE_EVERY, measure
-from interruptions import check_case, leftovers
+from interruptions import check_case, temporary_files
 
-GROWTH = 1.05  # of the memory, from the first to the last cases
+GROWTH = 1.05  # limit of memory, last cases relative to the first
 
 
 @pytest.fixture(scope="module")
 def batch(tmp_path_factory, full):
-    """Where it ran, how many cases, and what was measured."""
+    """Its folder, the number of cases, and the measurements."""
     folder, count, broken = tmp_path_factory.mktemp("batch"), *((500, 20) if full else (12, 2))
     return folder, count, measure(folder, count, broken)
 
 
-def test_good_cases_are_done_and_the_summary_says_what_failed_and_why(batch):
+def test_good_cases_are_done_and_the_summary_tells_what_failed_and_why(batch):
     folder, count, found = batch
     run = found["runs"][0]
     rows = {row["case"].removesuffix(".nrrd"): row for row in run["rows"]}
@@ -33,7 +33,7 @@ def test_good_cases_are_done_and_the_summary_says_what_failed_and_why(batch):
     for number, row in enumerate(run["rows"]):
         if row["status"] == "done":
             check_case(folder / "output" / row["case"], scene=number % SCENE_EVERY == 0)
-    assert run["names"] == sorted([*run["made"], "summary.csv"]) and leftovers(folder / "output") == []
+    assert run["names"] == sorted([*run["made"], "summary.csv"]) and temporary_files(folder / "output") == []
 
 
 def test_memory_does_not_grow_with_the_number_of_cases(batch):
@@ -53,5 +53,5 @@ def test_a_second_run_tries_only_what_failed(batch):
     assert again["rows"] == first["rows"]
     done = [first["rows"][i]["status"] == "done" for i in range(count)]
     worked, skipped = (float(np.mean(np.array(run["seconds"])[done])) for run in (first, again))
-    print(f"A case takes {worked:.2f} s, to skip one {skipped:.4f} s")
+    print(f"A case takes {worked:.2f} s, skipping one {skipped:.4f} s")
     assert skipped < worked / 10

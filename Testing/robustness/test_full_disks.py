@@ -1,4 +1,4 @@
-"""Every writer on a full disk: one sentence, nothing half-written, and what was there before is untouched."""
+"""Every writer on a full disk: one sentence, no partial files, and existing files stay as they are."""
 
 import dataclasses
 import shutil
@@ -11,24 +11,23 @@ import torch
 from helpers_analyzer import small_bundle
 from helpers_report import make_analysis
 from helpers_training import chest_image, save
-from interruptions import check_case, leftovers, rows
+from interruptions import check_case, rows, temporary_files
 from LesionAnalysisLib import cli
 from LesionAnalysisLib.app.case import write_case
 from LesionAnalysisLib.app.summary_table import Summary
 from LesionAnalysisLib.lungs import Preprocessing
-from LesionAnalysisLib.model.bundle import _write as write_model
+from LesionAnalysisLib.model.bundle import write_files
 from LesionAnalysisLib.phantom import make_phantom
 from LesionAnalysisLib.report import to_json, write_html, write_json, write_lesions_csv, write_slices_csv
 from LesionAnalysisLib.scene import write_mrb
-from LesionAnalysisLib.text import sentence
+from LesionAnalysisLib.text import error_message
 from LesionAnalysisLib.volume.writing import write_volume
 from LesionAnalysisTrainingLib import plots
 from LesionAnalysisTrainingLib.checkpoint import save_checkpoint
 from LesionAnalysisTrainingLib.checkpoint import write_json as write_state
 from LesionAnalysisTrainingLib.dataset import Sample, SliceStore
-from LesionAnalysisTrainingLib.evaluate.evaluation_report import Plot, Report
+from LesionAnalysisTrainingLib.evaluate.evaluation_report import Plot, Report, Table
 from LesionAnalysisTrainingLib.evaluate.report_folder import write_report
-from LesionAnalysisTrainingLib.evaluate.report_tables import Table
 from LesionAnalysisTrainingLib.slice_table import write_slice_table
 from reproduction.comparison.comparison_report import write as write_comparison
 from small_disk import small_disk
@@ -58,7 +57,7 @@ def disk(mounted):
 
 @pytest.fixture(scope="module")
 def analysis():
-    """With a map that does not compress, so that its file is large, too."""
+    """With a map that does not compress, so that its file is large."""
     made = make_analysis()
     noise = np.random.default_rng(0).integers(0, 100, made.lam.shape).astype(made.lam.dtype)
     return dataclasses.replace(made, lam=noise)
@@ -76,8 +75,8 @@ def inputs(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
-    folder, rng = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0)
+def images(tmp_path_factory):
+    folder, rng = tmp_path_factory.mktemp("images"), np.random.default_rng(0)
     for i in range(24):
         path = folder / ("NonCOVID", "COVID")[i % 2] / f"p{i // 2 % 4}-{i % 2}" / f"{i}.png"
         save(path, chest_image(rng, bool(i % 2), 64))
@@ -93,77 +92,77 @@ def draw(path):
     return plots.draw_confusion(path, np.eye(2, dtype=int), ["COVID", "normal"], "plot")
 
 
-def stored_samples(pictures):
+def stored_samples(images):
     return [Sample(str(path), int(path.parts[-3] == "COVID"), path.parts[-2], "s", "train")
-            for path in sorted(pictures.rglob("*.png"))]  # fmt: skip
+            for path in sorted(images.rglob("*.png"))]  # fmt: skip
 
 
 WRITERS = {
-    "analysis.json": lambda a, inputs, pictures, path: write_json(a, path / "analysis.json"),
-    "slices.csv": lambda a, inputs, pictures, path: write_slices_csv(a, path / "slices.csv"),
-    "lesions.csv": lambda a, inputs, pictures, path: write_lesions_csv(a, path / "lesions.csv"),
-    "lam.nrrd": lambda a, inputs, pictures, path: write_volume(a.lam, a.ct.ijk_to_ras, path / "lam.nrrd"),
-    "ct.nii.gz": lambda a, inputs, pictures, path: write_volume(a.lam, a.ct.ijk_to_ras, path / "ct.nii.gz"),
-    "lam.mha": lambda a, inputs, pictures, path: write_volume(a.lam, a.ct.ijk_to_ras, path / "lam.mha"),
-    "report.html": lambda a, inputs, pictures, path: write_html(a, path / "report.html", pictures=1),
-    "scene.mrb": lambda a, inputs, pictures, path: write_mrb(a, path / "scene.mrb"),
-    "case": lambda a, inputs, pictures, path: write_case(a, path / "case", overwrite=True),
-    "summary.csv": lambda a, inputs, pictures, path: Summary(path / "summary.csv").done("x" * 9000, to_json(a), 1.0),
-    "model": lambda a, inputs, pictures, path: write_model(path / "model", {"weights.npz": bytes(400_000)}, {}),
-    "checkpoint": lambda a, inputs, pictures, path: save_checkpoint(
+    "analysis.json": lambda a, inputs, images, path: write_json(a, path / "analysis.json"),
+    "slices.csv": lambda a, inputs, images, path: write_slices_csv(a, path / "slices.csv"),
+    "lesions.csv": lambda a, inputs, images, path: write_lesions_csv(a, path / "lesions.csv"),
+    "lam.nrrd": lambda a, inputs, images, path: write_volume(a.lam, a.ct.ijk_to_ras, path / "lam.nrrd"),
+    "ct.nii.gz": lambda a, inputs, images, path: write_volume(a.lam, a.ct.ijk_to_ras, path / "ct.nii.gz"),
+    "lam.mha": lambda a, inputs, images, path: write_volume(a.lam, a.ct.ijk_to_ras, path / "lam.mha"),
+    "report.html": lambda a, inputs, images, path: write_html(a, path / "report.html", figures=1),
+    "scene.mrb": lambda a, inputs, images, path: write_mrb(a, path / "scene.mrb"),
+    "case": lambda a, inputs, images, path: write_case(a, path / "case", overwrite=True),
+    "summary.csv": lambda a, inputs, images, path: Summary(path / "summary.csv").done("x" * 9000, to_json(a), 1.0),
+    "model": lambda a, inputs, images, path: write_files(path / "model", {"weights.npz": bytes(400_000)}, {}),
+    "checkpoint": lambda a, inputs, images, path: save_checkpoint(
         path / "checkpoint.pt", {"network": {"a": torch.zeros(90_000)}}, {"epoch": 1}
     ),
-    "history.json": lambda a, inputs, pictures, path: write_state(path / "history.json", ["x" * 9000]),
-    "prepared slices": lambda a, inputs, pictures, path: SliceStore(
-        stored_samples(pictures), path / "pictures", Preprocessing(size=64)
+    "history.json": lambda a, inputs, images, path: write_state(path / "history.json", ["x" * 9000]),
+    "prepared slices": lambda a, inputs, images, path: SliceStore(
+        stored_samples(images), path / "images", Preprocessing(size=64)
     ),
-    "table of slices": lambda a, inputs, pictures, path: write_slice_table(
-        path / "slices.csv", stored_samples(pictures) * 9, ("a", "b"), {}
+    "table of slices": lambda a, inputs, images, path: write_slice_table(
+        path / "slices.csv", stored_samples(images) * 9, ("a", "b"), {}
     ),
-    "comparison": lambda a, inputs, pictures, path: write_comparison(report(), path / "comparison"),
-    "evaluation": lambda a, inputs, pictures, path: write_report(report(), path / "evaluation", overwrite=True),
+    "comparison": lambda a, inputs, images, path: write_comparison(report(), path / "comparison"),
+    "evaluation": lambda a, inputs, images, path: write_report(report(), path / "evaluation", overwrite=True),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", WRITERS)
-def test_a_writer_on_a_full_disk(disk, analysis, inputs, pictures, name, full):
+def test_a_writer_on_a_full_disk_leaves_no_partial_files(disk, analysis, inputs, images, name, full):
     write, folder, failed = WRITERS[name], disk.folder, 0
-    write(analysis, inputs, pictures, folder)
-    whole = contents(folder)
-    needed = sum(len(one) for one in whole.values()) / 1024
-    for again in (False, True) if name != "prepared slices" else (False,):  # slices that are there are used
+    write(analysis, inputs, images, folder)
+    complete = contents(folder)
+    needed = sum(len(one) for one in complete.values()) / 1024
+    for again in (False, True) if name != "prepared slices" else (False,):  # existing slices are reused
         if not again:
             empty(folder)
         earlier = contents(folder)
         for kib in (0, *np.linspace(4, max(needed * 0.9, 4), 8).astype(int)) if full else (0, needed // 2):
             disk.leave(int(kib))
             try:
-                write(analysis, inputs, pictures, folder)
+                write(analysis, inputs, images, folder)
             except (OSError, RuntimeError) as error:
                 failed += 1
-                check_sentence(sentence(error))
-            else:  # it fitted
+                check_sentence(error_message(error))
+            else:  # it had enough space
                 disk.leave(None)
                 now = contents(folder)
-                assert set(now) == set(whole)
-                assert all(len(one) > 0.99 * len(whole[path]) for path, one in now.items()), kib
+                assert set(now) == set(complete)
+                assert all(len(one) > 0.99 * len(complete[path]) for path, one in now.items()), kib
                 if again:
                     earlier = now
                 else:
                     empty(folder)
                 continue
-            assert leftovers(folder) == [], kib
-            if name != "comparison":  # of which each file is whole, and the next run writes all
+            assert temporary_files(folder) == [], kib
+            if name != "comparison":  # its files are complete one by one, and the next run writes all
                 assert contents(folder) == earlier, kib
             if not again:
                 empty(folder)
         disk.leave(None)
-        write(analysis, inputs, pictures, folder)
-        assert leftovers(folder) == []
+        write(analysis, inputs, images, folder)
+        assert temporary_files(folder) == []
     assert failed >= 2
 
 
-def test_scenes_where_the_folder_for_temporary_files_is_full(disk, analysis, tmp_path, monkeypatch, full):
+def test_a_scene_is_not_written_if_the_folder_for_temporary_files_is_full(disk, analysis, tmp_path, monkeypatch, full):
     write_mrb(analysis, tmp_path / "scene.mrb")
     size = (tmp_path / "scene.mrb").stat().st_size
     earlier = contents(tmp_path)
@@ -172,8 +171,8 @@ def test_scenes_where_the_folder_for_temporary_files_is_full(disk, analysis, tmp
         disk.leave(int(kib))
         with pytest.raises(OSError) as caught:
             write_mrb(analysis, tmp_path / "scene.mrb")
-        check_sentence(sentence(caught.value))
-        assert contents(tmp_path) == earlier and leftovers(disk.folder, tmp_path) == []
+        check_sentence(error_message(caught.value))
+        assert contents(tmp_path) == earlier and temporary_files(disk.folder, tmp_path) == []
         assert list(disk.folder.iterdir()) == []
 
 
@@ -189,7 +188,7 @@ def test_a_batch_on_a_full_disk_keeps_its_complete_cases(disk, inputs, capsys, f
         lines = capsys.readouterr().err.splitlines()
         assert lines[0].startswith("b: ") and all("Traceback" not in line for line in lines)
         check_sentence(lines[0])
-        assert not (disk.folder / "b").exists() and leftovers(disk.folder) == []
+        assert not (disk.folder / "b").exists() and temporary_files(disk.folder) == []
         now = contents(disk.folder)
         assert {p: one for p, one in now.items() if p.name != "summary.csv"} == {
             p: one for p, one in earlier.items() if p.name != "summary.csv"
@@ -201,7 +200,7 @@ def test_a_batch_on_a_full_disk_keeps_its_complete_cases(disk, inputs, capsys, f
     check_case(disk.folder / "b")
 
 
-def test_a_case_that_is_whole_but_not_in_the_summary_is_no_failed_case(inputs, tmp_path, monkeypatch, capsys):
+def test_a_complete_case_missing_in_the_summary_is_not_reported_as_failed(inputs, tmp_path, monkeypatch, capsys):
     def refuse(*_):
         raise OSError(28, "No space left on device")
 
@@ -218,15 +217,15 @@ def test_a_case_that_is_whole_but_not_in_the_summary_is_no_failed_case(inputs, t
     assert rows(tmp_path)["a"]["status"] == "done"
 
 
-def test_a_training_on_a_full_disk_goes_on_when_there_is_room(disk, pictures, capsys, full):
-    command = ["train", str(pictures), "--output", str(disk.folder / "model"), *QUICK]
-    for kib in (0, 8, 64, 200, 1500) if full else (8, 200):  # the record, slices, and the checkpoint do not fit
+def test_a_training_on_a_full_disk_stops_with_one_sentence(disk, images, capsys, full):
+    command = ["train", str(images), "--output", str(disk.folder / "model"), *QUICK]
+    for kib in (0, 8, 64, 200, 1500) if full else (8, 200):  # too small for the record, the slices, and the checkpoint
         disk.leave(kib)
         assert cli.main([*command, "--resume"]) == 1
         error = capsys.readouterr().err
         assert "Traceback" not in error
         check_sentence(error)
-        assert not (disk.folder / "model").exists() and leftovers(disk.folder) == []
+        assert not (disk.folder / "model").exists() and temporary_files(disk.folder) == []
 
 
 def contents(folder: Path) -> dict[Path, bytes]:

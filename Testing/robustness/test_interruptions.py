@@ -1,4 +1,4 @@
-"""Commands that are killed or stopped at random moments lose nothing, leave nothing, and go on.
+"""Commands that are killed or stopped at random moments lose no results, leave no partial files, and can be continued.
 
 With --full a hundred kills each of one case, of a batch, and of a training.
 """
@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers_training import chest_image, save
-from interruptions import LIBRARIES, Server, content, leftovers, model_content, moments, rows, whole_cases
+from interruptions import LIBRARIES, Server, complete_cases, content, model_content, moments, rows, temporary_files
 from LesionAnalysisLib.phantom import make_phantom
 from LesionAnalysisLib.volume.writing import write_volume
 from thin_networks import thin_bundle
@@ -25,10 +25,10 @@ QUICK = ["--backbone", "resnet18", "--weights", "none", "--sizes", "64", "--epoc
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory, inputs, pictures):
+def server(tmp_path_factory, inputs, images):
     with Server(tmp_path_factory.mktemp("server")) as one:
         one.warm_up(*analyze(inputs, tmp_path_factory.mktemp("warm"), ["a"]))
-        one.warm_up("train", pictures, "--output", tmp_path_factory.mktemp("warm") / "model", *QUICK)
+        one.warm_up("train", images, "--output", tmp_path_factory.mktemp("warm") / "model", *QUICK)
         yield one
 
 
@@ -45,13 +45,13 @@ def inputs(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
-    """24 pictures of 8 patients."""
-    folder, rng = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0)
+def images(tmp_path_factory):
+    """24 images of 8 patients."""
+    folder, rng = tmp_path_factory.mktemp("images"), np.random.default_rng(0)
     for i in range(24):
-        sick = i % 2
-        path = folder / ("COVID" if sick else "NonCOVID") / f"p{i // 2 % 4}-{sick}" / f"{i}.png"
-        save(path, chest_image(rng, bool(sick), 64))
+        diseased = i % 2
+        path = folder / ("COVID" if diseased else "NonCOVID") / f"p{i // 2 % 4}-{diseased}" / f"{i}.png"
+        save(path, chest_image(rng, bool(diseased), 64))
     return folder
 
 
@@ -64,7 +64,7 @@ CASES = {"one case": (["a"], 0), "batch": (["a", "broken", "b"], 1)}
 
 
 @pytest.mark.parametrize("names, code", CASES.values(), ids=CASES)
-def test_cases_killed_at_any_moment_are_whole_or_absent_and_made_by_the_next_run(
+def test_cases_killed_at_any_moment_are_complete_or_absent_and_made_by_the_next_run(
     server, inputs, tmp_path, full, names, code
 ):
     undisturbed = server.run(*analyze(inputs, tmp_path / "undisturbed", names))
@@ -77,10 +77,10 @@ def test_cases_killed_at_any_moment_are_whole_or_absent_and_made_by_the_next_run
         command = analyze(inputs, output, names)
         first = server.run(*command, **kill)
         killed += first.code == -signal.SIGKILL
-        there = whole_cases(output)
+        there = complete_cases(output)
         listed = {case for case, row in rows(output).items() if row["status"] == "done"} if output.exists() else set()
         assert listed <= set(there) and len(there) - len(listed) <= 1, kill
-        most = max(most, len(leftovers(output)) + len(server.left()))
+        most = max(most, len(temporary_files(output)) + len(server.left()))
         again = server.run(*command)
         assert again.code == code, (kill, again.text)
         assert again.text.count("already done, skipped") == len(there), (kill, again.text)
@@ -88,12 +88,12 @@ def test_cases_killed_at_any_moment_are_whole_or_absent_and_made_by_the_next_run
             name: "failed" if name == "broken" else "done" for name in names
         }
         assert_same(content(output), expected)
-        assert leftovers(output) == [] and server.left() == [], kill
-    print(f"{killed} kills survived, at most {most} unfinished things left by one, none after the next run")
+        assert temporary_files(output) == [] and server.left() == [], kill
+    print(f"{killed} kills survived, at most {most} temporary files left by one, none after the next run")
     assert killed > 0.7 * len(kills) and most <= 4
 
 
-def test_a_killed_run_that_overwrites_keeps_the_earlier_or_has_the_new_result(server, inputs, tmp_path, full):
+def test_a_killed_run_that_overwrites_keeps_the_earlier_result_or_has_the_new_one(server, inputs, tmp_path, full):
     command = [*analyze(inputs, tmp_path / "out", ["a"]), "--overwrite"]
     server.run(*command)
     expected = content(tmp_path / "out")
@@ -101,22 +101,22 @@ def test_a_killed_run_that_overwrites_keeps_the_earlier_or_has_the_new_result(se
     killed = 0
     for step in steps(undisturbed, full, 4):
         killed += server.run(*command, step=step).code == -signal.SIGKILL
-        there = whole_cases(tmp_path / "out")
-        if not there:  # it is aside, and the next run puts it back before anything else
-            assert leftovers(tmp_path / "out"), step
+        there = complete_cases(tmp_path / "out")
+        if not there:  # it was renamed, and the next run restores it first
+            assert temporary_files(tmp_path / "out"), step
             server.run(*command, step=1)
-            assert whole_cases(tmp_path / "out") == ["a"], step
+            assert complete_cases(tmp_path / "out") == ["a"], step
     assert server.run(*command).code == 0
     assert_same(content(tmp_path / "out"), expected)
-    assert leftovers(tmp_path / "out") == [] and server.left() == []
+    assert temporary_files(tmp_path / "out") == [] and server.left() == []
     print(f"{killed} kills survived")
 
 
-def test_a_training_killed_at_any_moment_is_resumed_to_the_same_model(server, pictures, tmp_path, full):
+def test_a_training_killed_at_any_moment_is_resumed_to_the_same_model(server, images, tmp_path, full):
     expected, killed, kills = {}, 0, []
     for plots in (True, False) if full else (False,):
         name = f"undisturbed{plots}"
-        undisturbed = server.run("train", pictures, "--output", tmp_path / name / "model", *QUICK, plots=plots)
+        undisturbed = server.run("train", images, "--output", tmp_path / name / "model", *QUICK, plots=plots)
         assert undisturbed.code == 0, undisturbed.text
         expected[plots] = model_content(tmp_path / name / "model")
         count = (KILLS - KILLS // 4, KILLS // 4)[plots] if full else SOME
@@ -124,7 +124,7 @@ def test_a_training_killed_at_any_moment_is_resumed_to_the_same_model(server, pi
     kills += [{"step": step, "plots": False} for step in steps(undisturbed, full, 3)]
     for number, kill in enumerate(kills):
         output = tmp_path / f"{number}" / "model"
-        command = ["train", pictures, "--output", output, *QUICK]
+        command = ["train", images, "--output", output, *QUICK]
         first = server.run(*command, **kill)
         killed += first.code == -signal.SIGKILL
         done = output.exists()
@@ -142,8 +142,8 @@ def test_a_training_killed_at_any_moment_is_resumed_to_the_same_model(server, pi
 
 
 def swept_later(done, output):
-    """A run that was killed while it removed the rest of its work has nothing more to do there."""
-    return set(leftovers(output.parent)) if done else set()
+    """A run that was killed while it removed its temporary files has finished its work."""
+    return set(temporary_files(output.parent)) if done else set()
 
 
 def steps(undisturbed, full, some):
@@ -167,22 +167,22 @@ if __name__ == "__main__":
 
 
 def test_processes_that_read_data_end_with_the_one_that_was_killed(tmp_path):
-    """Where only the parent is killed, as by a system without memory; they would wait for work for ever."""
+    """If only the parent is killed, as by a system out of memory, they would wait for work forever."""
     (tmp_path / "workers.py").write_text(WORKERS)
     command = [sys.executable, str(tmp_path / "workers.py"), *map(str, LIBRARIES)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
         workers = {int(parent.stdout.readline()) for _ in range(48)}
         parent.kill()
         deadline = time.monotonic() + 10
-        while any(map(runs, workers)) and time.monotonic() < deadline:
+        while any(map(is_running, workers)) and time.monotonic() < deadline:
             time.sleep(0.05)
-        left = [pid for pid in workers if runs(pid)]
+        left = [pid for pid in workers if is_running(pid)]
         for pid in left:
             os.kill(pid, signal.SIGKILL)
     assert workers and not left
 
 
-def runs(pid):
+def is_running(pid):
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -192,28 +192,28 @@ def runs(pid):
 
 @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
 @pytest.mark.parametrize("what", ["batch", "train"])
-def test_a_stopped_command_says_so_with_exit_code_130_and_leaves_nothing_partial(
-    server, inputs, pictures, tmp_path, full, what, kind
+def test_a_stopped_command_ends_with_exit_code_130_and_leaves_no_partial_files(
+    server, inputs, images, tmp_path, full, what, kind
 ):
     def command(output):
         if what == "batch":
             return analyze(inputs, output, ["a", "b"])
-        return ["train", pictures, "--output", output / "model", *QUICK]
+        return ["train", images, "--output", output / "model", *QUICK]
 
     undisturbed, early = server.run(*command(tmp_path / "undisturbed"), plots=False), 0
     for number, after in enumerate(moments(SIGNALS if full else SOME_SIGNALS, undisturbed.seconds, seed=1)):
         output = tmp_path / f"{number}"
         ended = server.run(*command(output), after=max(after, 0.02 if full else 0.1), kind=kind, plots=False)
-        if ended.code == 0:  # it was done just before
+        if ended.code == 0:  # it finished just before
             continue
-        if ended.code == -kind and not output.exists():  # it had not begun to listen, nor to write
+        if ended.code == -kind and not output.exists():  # it had not yet installed its signal handlers
             early += 1
             continue
         assert ended.code == 130 and not ended.hung, (after, ended.text)
         assert "Traceback" not in ended.text and "topped" in ended.text.splitlines()[-1], (after, ended.text)
         if what == "batch":
-            whole_cases(output)
-        assert leftovers(output) == [] and server.left() == [], (after, ended.text)
+            complete_cases(output)
+        assert temporary_files(output) == [] and server.left() == [], (after, ended.text)
     assert early <= (SIGNALS // 4 if full else 0)
 
 

@@ -1,12 +1,11 @@
-"""ResNets of an eighth of the width under the name resnet18: for tests in which networks only cost time."""
+"""ResNets of an eighth of the width under the name resnet18, for fast tests of what surrounds the network."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import numpy as np
-from LesionAnalysisLib.lesions.clusters import LesionClusters
+from helpers_analyzer import random_clusters, small_bundle
 from LesionAnalysisLib.network import backbones, fecnn
 from torch import nn
 
@@ -24,7 +23,7 @@ class ThinResNet(backbones.ResNet):
 
 @contextmanager
 def thin_networks() -> Iterator[None]:
-    """Every network that is made or loaded meanwhile is thin."""
+    """Every resnet18 created or loaded within the context is thin."""
     before = backbones.BACKBONES["resnet18"], fecnn.WIDTH
     backbones.BACKBONES["resnet18"], fecnn.WIDTH = ThinResNet, 16
     try:
@@ -35,8 +34,5 @@ def thin_networks() -> Iterator[None]:
 
 def thin_bundle(folder):
     """``helpers_analyzer.small_bundle`` with a thin network."""
-    from helpers_analyzer import small_bundle
-
-    features = np.abs(np.random.default_rng(0).normal(0, 1, (40, 64)))
     with thin_networks():
-        return small_bundle(folder, clusters=LesionClusters(2).fit(features))
+        return small_bundle(folder, clusters=random_clusters(64))

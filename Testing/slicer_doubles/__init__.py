@@ -1,8 +1,8 @@
-"""Slicer's Python side without Slicer, for tests of a module's panel.
+"""Test doubles of Slicer's Python API, for tests of a module's panel outside of Slicer.
 
-Real: the MRML classes and module logics of slicer-core, and ``slicer.util``. Stand-ins: ``qt`` (PySide6 made to read
-like PythonQt, whose remaining differences ``pythonqt.py`` lists), ``ctk``, Slicer's widgets, ``slicer.app`` and what
-scripted modules import. Usage::
+Real: the MRML classes and module logics of slicer-core, and ``slicer.util``. Doubles: ``qt`` (PySide6 with the
+attribute access of PythonQt; ``pythonqt.py`` lists the remaining differences), ``ctk``, Slicer's widgets,
+``slicer.app`` and what scripted modules import. Each has only what LesionAnalysis uses; the rest fails. Usage::
 
     import slicer_doubles as doubles
 
@@ -36,7 +36,7 @@ _state: dict[str, Any] = {}
 
 
 def install() -> None:
-    """Put the stand-ins where ``import`` finds them; before anything imports ``qt``. A second call does nothing."""
+    """Make the doubles importable, before anything imports ``qt``. A second call does nothing."""
     if "saved" in _state:
         return
     import slicer
@@ -54,19 +54,19 @@ def install() -> None:
         setattr(slicer, name, getattr(mrml_widgets, name))
     slicer.qSlicerScriptedLoadableModule = mrml_widgets.qSlicerScriptedLoadableModule
     slicer.qSlicerScriptedLoadableModuleWidget = mrml_widgets.qSlicerScriptedLoadableModuleWidget
-    for name, function in {**util_functions(slicer), "pip_install": missing_packages.pip_install}.items():
+    for name, function in {**util_functions(), "pip_install": missing_packages.pip_install}.items():
         setattr(slicer.util, name, function)
     from . import parameter_node, scripted_module
 
     modules = {"slicer.parameterNodeWrapper": parameter_node.make_module()}
     _state["modules"] = {**modules, **scripted_module.make_modules(), **missing_packages.make_modules()}
     for name in _state["modules"]:
-        _show_module(name)
+        _set_importable(name)
     sys.excepthook = dialogs.hook
 
 
 def uninstall() -> None:
-    """Leave ``slicer`` as slicer-core brings it; PySide6's classes stay changed."""
+    """Restore ``slicer`` of slicer-core; PySide6's classes remain changed."""
     if "saved" not in _state:
         return
     _end()
@@ -81,31 +81,24 @@ def uninstall() -> None:
         sys.modules.pop(name, None)
 
 
-def _show_module(name: str, there: bool = True) -> None:
-    """Make a module importable, or an ImportError."""
+def _set_importable(name: str, importable: bool = True) -> None:
+    """Make a module importable, or its import an ImportError."""
     import slicer
 
-    sys.modules[name] = _state["modules"][name] if there else None
+    sys.modules[name] = _state["modules"][name] if importable else None
     if name.startswith("slicer."):
         short = name.removeprefix("slicer.")
-        if there:
+        if importable:
             setattr(slicer, short, _state["modules"][name])
         elif hasattr(slicer, short):
             delattr(slicer, short)
 
 
-def new_application(
-    layout: bool = True,
-    testing: bool = False,
-    main_window: bool = True,
-    packaging: bool = True,
-    pytorch_extension: bool = True,
-) -> Any:
-    """A fresh ``slicer.app`` with a fresh scene and empty settings; whatever was before is closed.
+def new_application(layout: bool = True, packaging: bool = True, pytorch_extension: bool = True) -> Any:
+    """A new ``slicer.app`` with an empty scene and empty settings; the previous one is closed.
 
     Args:
-        layout: whether ``layoutManager()`` is there.
-        testing: Slicer's testing mode, in which its dialogs answer themselves.
+        layout: whether there is a layout manager (not in Slicer's generic module tests).
         packaging: whether there is ``slicer.packaging`` (not in 5.10).
         pytorch_extension: whether ``PyTorchUtils`` can be imported.
     """
@@ -113,16 +106,16 @@ def new_application(
     _end()
     from . import application
 
-    _show_module("slicer.packaging", packaging)
-    _show_module("PyTorchUtils", pytorch_extension)
-    _state["application"] = application.start(layout, testing, main_window)
-    _state["application"].settings().clear()
+    _set_importable("slicer.packaging", packaging)
+    _set_importable("PyTorchUtils", pytorch_extension)
+    _state["application"] = application.start(layout)
+    sys.modules["qt"].QSettings().clear()
     _state["loaded"] = []
     return _state["application"]
 
 
 def end_application() -> None:
-    """Close modules and scene as Slicer does on exit, then ``dialogs.check()``."""
+    """Close modules and scene as Slicer does on exit, then call ``dialogs.check()``."""
     _end()
     dialogs.check()
 
@@ -143,7 +136,7 @@ def _end() -> None:
 
 @dataclass
 class LoadedModule:
-    """A scripted module in the application: ``widget`` is the Python class, ``container`` Slicer's widget around it."""
+    """A scripted module in the application: ``widget`` is the Python object, ``container`` Slicer's widget."""
 
     name: str
     module: Any
@@ -159,7 +152,7 @@ class LoadedModule:
         self.container.exit()
 
     def make_widget(self) -> Any:
-        """Instantiate the widget and run its ``setup``, as when the module is first opened."""
+        """Create the widget and run its ``setup``, as when the module is first opened."""
         import slicer
 
         self.container = self.parent.widget = slicer.qSlicerScriptedLoadableModuleWidget(self.name)
@@ -178,7 +171,7 @@ class LoadedModule:
 
 
 def load_module(path: str | Path, widget: bool = False) -> LoadedModule:
-    """Import a scripted module's file and make its module class; with ``widget`` its panel too, not yet entered."""
+    """Import a scripted module and create its module object and, with ``widget``, its panel, not yet entered."""
     import slicer
 
     path = Path(path).resolve()
@@ -190,7 +183,6 @@ def load_module(path: str | Path, widget: bool = False) -> LoadedModule:
     parent = slicer.qSlicerScriptedLoadableModule(path.stem, str(path))
     setattr(slicer.modules, path.stem.lower(), parent)
     instance = getattr(module, path.stem)(parent)
-    setattr(slicer.modules, f"{path.stem}Instance", instance)
     loaded = LoadedModule(path.stem, module, parent, instance)
     _state["loaded"].append(loaded)
     if widget:
@@ -199,7 +191,7 @@ def load_module(path: str | Path, widget: bool = False) -> LoadedModule:
 
 
 def process_events(seconds: float = 0.0) -> None:
-    """Let Qt work for a while; deleteLater is carried out as well."""
+    """Run the event loop for a while, including deferred deletions."""
     import qt
 
     until = time.monotonic() + seconds
@@ -212,7 +204,7 @@ def process_events(seconds: float = 0.0) -> None:
 
 
 def wait_for(condition: Any, seconds: float = 20.0) -> None:
-    """``process_events`` until ``condition()`` holds; AssertionError where it does not in time."""
+    """Run the event loop until ``condition()`` is true; AssertionError after ``seconds``."""
     until = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < until, f"did not happen within {seconds} s"
@@ -220,20 +212,11 @@ def wait_for(condition: Any, seconds: float = 20.0) -> None:
 
 
 def close_scene() -> None:
-    """File > Close Scene: everything goes but singletons."""
+    """File > Close Scene: removes all nodes but singletons."""
     import slicer
 
     slicer.mrmlScene.Clear(False)
     process_events()
-
-
-def grab(widget: Any, path: str | Path, width: int = 480) -> Path:
-    """Save a picture of a panel (or of ``LoadedModule.container``) at its natural height."""
-    widget.show()
-    widget.resize(width, widget.sizeHint.height() if hasattr(widget.sizeHint, "height") else widget.sizeHint().height())
-    process_events(0.05)
-    assert widget.grab().save(str(path)), f"could not write {path}"
-    return Path(path)
 
 
 __all__ = [
@@ -242,7 +225,6 @@ __all__ = [
     "close_scene",
     "dialogs",
     "end_application",
-    "grab",
     "install",
     "load_module",
     "new_application",

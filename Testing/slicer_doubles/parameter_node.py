@@ -1,15 +1,12 @@
 """The module ``slicer.parameterNodeWrapper``: typed members of a vtkMRMLScriptedModuleNode, bound to widgets.
 
-Members: bool, int, float, str, pathlib paths, enumerations, MRML nodes, and unions of these with or without None.
-Lists, tuples, dicts, colors and parameter packs, which Slicer has, are an error here. Values are stored under Slicer's
-names and in Slicer's spelling, so that a scene saved by either is read by the other.
+Members: bool, float, str, MRML nodes, and unions of these with or without None; all other types are an error here.
+Values are stored with Slicer's names and spelling, so that a scene saved by either is read by the other.
 """
 # ruff: noqa: N802, N803, N815
 
 from __future__ import annotations
 
-import enum
-import pathlib
 import types
 import typing
 import weakref
@@ -19,16 +16,14 @@ import slicer
 import vtk
 
 from .connectors import GuiConnector, createGuiConnector
-from .validators import Default, IsInstance, NotNone, Validator, split
-
-SlicerParameterNamePropertyName = "SlicerParameterName"
+from .validators import Choice, IsInstance, NotNone, Validator, WithinRange, split
 
 
 class _Text:
     """A value that is one string."""
 
-    def __init__(self, kind: type, default: Any, write: Any, read: Any, accepted: Any) -> None:
-        self.kind, self.default, self._write, self._read = kind, default, write, read
+    def __init__(self, type: type, default: Any, write: Any, read: Any, accepted: Any) -> None:
+        self.type, self.default, self._write, self._read = type, default, write, read
         self.validators = [NotNone(), IsInstance(accepted)]
 
     def isIn(self, node: Any, name: str) -> bool:
@@ -45,11 +40,11 @@ class _Text:
 
 
 class _Node(_Text):
-    """A node reference; the empty parameter of the same name tells that it was set, also to None."""
+    """A node reference; the empty parameter of the same name marks it as set, also to None."""
 
-    def __init__(self, kind: type) -> None:
-        super().__init__(kind, None, None, None, kind)
-        self.validators = [IsInstance(kind)]
+    def __init__(self, type: type) -> None:
+        super().__init__(type, None, None, None, type)
+        self.validators = [IsInstance(type)]
 
     def write(self, node: Any, name: str, value: Any) -> None:
         node.SetParameter(name, "")
@@ -70,7 +65,7 @@ class _Union:
 
     def __init__(self, members: list[_Text]) -> None:
         self.members = members
-        optional = len(members) == 2 and members[1].kind is type(None)
+        optional = len(members) == 2 and members[1].type is type(None)
         self.default = None if optional else members[0].default
 
     def isIn(self, node: Any, name: str) -> bool:
@@ -79,7 +74,7 @@ class _Union:
     def _place(self, value: Any) -> int:
         error: Exception = TypeError(f"Unable to write value '{value}' of type '{type(value)}'")
         for place, member in enumerate(self.members):
-            base = slicer.vtkMRMLNode if isinstance(member, _Node) else member.kind
+            base = slicer.vtkMRMLNode if isinstance(member, _Node) else member.type
             if isinstance(value, base):
                 try:
                     validate(member.validators, value)
@@ -111,48 +106,42 @@ def validate(validators: list[Any], value: Any) -> None:
         validator.validate(value)
 
 
-def _serializer(kind: Any) -> Any:
-    if typing.get_origin(kind) in (typing.Union, types.UnionType):
-        return _Union([_serializer(split(member)[0]) for member in typing.get_args(kind)])
-    if kind is type(None):
-        none = _Text(kind, None, lambda value: "True", lambda text: None, kind)
+def _serializer(datatype: Any) -> Any:
+    if typing.get_origin(datatype) in (typing.Union, types.UnionType):
+        return _Union([_serializer(split(member)[0]) for member in typing.get_args(datatype)])
+    if datatype is type(None):
+        none = _Text(datatype, None, lambda value: "True", lambda text: None, datatype)
         none.validators = []
         return none
-    if kind is bool:
+    if datatype is bool:
         return _Text(bool, False, lambda value: "True" if value else "False", lambda text: text == "True", bool)
-    if kind in (int, float):
-        return _Text(kind, 0, str, kind, int if kind is int else (int, float))
-    if kind is str:
+    if datatype is float:
+        return _Text(float, 0, str, float, (int, float))
+    if datatype is str:
         return _Text(str, "", str, str, str)
-    if isinstance(kind, type) and issubclass(kind, pathlib.PurePath):
-        return _Text(kind, kind(), str, kind, kind)
-    if isinstance(kind, type) and issubclass(kind, enum.Enum):
-        return _Text(kind, next(iter(kind)), lambda value: value.name, lambda text: kind[text], kind)
-    if isinstance(kind, type) and issubclass(kind, slicer.vtkMRMLNode):
-        return _Node(kind)
-    raise TypeError(f"Unable to create serializer for type: {kind} (or it is one that the stand-in lacks)")
+    if isinstance(datatype, type) and issubclass(datatype, slicer.vtkMRMLNode):
+        return _Node(datatype)
+    raise TypeError(f"Unable to create serializer for type: {datatype} (or this double does not support it)")
 
 
 class _Info:
-    """One member as the class declares it."""
+    """A member as the class declares it."""
 
-    def __init__(self, name: str, kind: Any, owner: type) -> None:
-        self.basename, self.unalteredType = name, kind
-        plain, annotations = split(kind)
+    def __init__(self, name: str, datatype: Any, owner: type) -> None:
+        self.datatype = datatype
+        plain, annotations = split(datatype)
         self.serializer = _serializer(plain)
         self.validators = [*self.serializer.validators, *(one for one in annotations if isinstance(one, Validator))]
-        given = [one for one in annotations if isinstance(one, Default)]
-        self.default = Default(getattr(owner, name)) if hasattr(owner, name) else None
-        self.default = self.default or (given[0] if given else Default(self.serializer.default))
+        self.default = getattr(owner, name, self.serializer.default)
 
 
 class _Value:
-    """One member of one node: a copy of its value that follows the node's ModifiedEvent."""
+    """A member of a node: a cached value that follows the node's ModifiedEvent."""
 
     def __init__(self, info: _Info, node: Any, name: str) -> None:
         self.info, self.node, self.name, self._writing = info, node, name, False
         if not info.serializer.isIn(node, name):
-            self._store(info.default.value)
+            self._store(info.default)
         self.value = info.serializer.read(node, name)
         weak = weakref.ref(self)
         self._tag = node.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *_: weak() and weak()._follow())
@@ -163,7 +152,7 @@ class _Value:
     def _follow(self) -> None:
         if not self._writing:
             if not self.info.serializer.isIn(self.node, self.name):
-                self._store(self.info.default.value)
+                self._store(self.info.default)
             self.value = self.info.serializer.read(self.node, self.name)
 
     def _store(self, value: Any) -> None:
@@ -183,58 +172,22 @@ class _Value:
 class _Wrapper:
     """What the decorator adds to a class; its names are reserved."""
 
-    _is_parameter_node_wrapper = True
-
-    def __init__(self, parameterNode: Any, prefix: str | None = None) -> None:
+    def __init__(self, parameterNode: Any) -> None:
         self.parameterNode, self._guis, self._next, self._updating = parameterNode, {}, 0, False
-        self._values = {
-            name: _Value(info, parameterNode, f"{prefix or ''}{name}") for name, info in self.allParameters.items()
-        }
-
-    @classmethod
-    def _check(cls, name: str) -> None:
-        if name not in cls.allParameters:
-            raise ValueError(f"Cannot find a param with the given name: {name}; there are {list(cls.allParameters)}")
-
-    @classmethod
-    def dataType(cls, name: str) -> Any:
-        cls._check(name)
-        return cls.allParameters[name].unalteredType
-
-    def default(self, name: str) -> Default:
-        self._check(name)
-        return self.allParameters[name].default
-
-    def isCached(self, name: str) -> bool:
-        self._check(name)
-        return True
-
-    def getValue(self, name: str) -> Any:
-        self._check(name)
-        return self._values[name].value
-
-    def setValue(self, name: str, value: Any) -> None:
-        self._check(name)
-        self._values[name].write(value)
+        self._values = {name: _Value(info, parameterNode, name) for name, info in self.allParameters.items()}
 
     def connectGui(self, gui: Any) -> int:
-        import qt
-
-        widgets = gui.findChildren(qt.QWidget) if isinstance(gui, qt.QWidget) else gui.__dict__.values()
-        named = [(widget.property(SlicerParameterNamePropertyName), widget) for widget in widgets]
-        return self.connectParametersToGui({name: widget for name, widget in named if name})
-
-    def connectParametersToGui(self, mapping: dict[str, Any]) -> int:
-        for name in mapping:
-            self._check(name)
-        connectors = {
-            name: one if isinstance(one, GuiConnector) else createGuiConnector(one, self.dataType(name))
-            for name, one in mapping.items()
-        }
+        named = [(widget.property("SlicerParameterName"), widget) for widget in gui.__dict__.values()]
+        connectors = {}
+        for name, widget in named:
+            if name and name not in self.allParameters:
+                raise ValueError(f"Cannot find a param with the given name: {name}")
+            if name:
+                connectors[name] = createGuiConnector(widget, self.allParameters[name].datatype)
         tag, self._next = self._next, self._next + 1
         self._guis[tag] = [connectors, None]
         for name, connector in connectors.items():
-            connector.write(self.getValue(name))
+            connector.write(self._values[name].value)
             connector.onChanged(self._reader(name, connector))
         self._guis[tag][1] = self.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *_: self._show())
         return tag
@@ -243,7 +196,7 @@ class _Wrapper:
         def read() -> None:
             with slicer.util.NodeModify(self):
                 if not self._updating:
-                    self.setValue(name, connector.read())
+                    self._values[name].write(connector.read())
 
         return read
 
@@ -255,7 +208,7 @@ class _Wrapper:
             with slicer.util.NodeModify(self):
                 for connectors, _ in self._guis.values():
                     for name, connector in connectors.items():
-                        connector.write(self.getValue(name))
+                        connector.write(self._values[name].value)
         finally:
             self._updating = False
 
@@ -278,19 +231,13 @@ class _Wrapper:
     def RemoveObserver(self, tag: int) -> None:
         self.parameterNode.RemoveObserver(tag)
 
-    def Modified(self) -> None:
-        self.parameterNode.Modified()
 
-
-def parameterNodeWrapper(classtype: type | None = None) -> Any:
-    """The class decorator, with or without parentheses."""
-    if classtype is None:
-        return parameterNodeWrapper
+def parameterNodeWrapper(classtype: type) -> type:
+    """The class decorator."""
     members = typing.get_type_hints(classtype, include_extras=True)
-    infos = {name: _Info(name, kind, classtype) for name, kind in members.items()}
-    for name in infos:
+    classtype.allParameters = {name: _Info(name, datatype, classtype) for name, datatype in members.items()}
+    for name in members:
         setattr(classtype, name, _member(name))
-    classtype.allParameters = infos
     for name, value in vars(_Wrapper).items():
         if name == "__init__" or not name.startswith("__"):
             if name != "__init__" and hasattr(classtype, name):
@@ -303,18 +250,8 @@ def _member(name: str) -> property:
     return property(lambda self: self._values[name].value, lambda self, value: self._values[name].write(value))
 
 
-def isParameterNodeWrapper(classOrObj: Any) -> bool:
-    return getattr(classOrObj, "_is_parameter_node_wrapper", False)
-
-
 def make_module() -> types.ModuleType:
-    from . import connectors, validators
-
     module = types.ModuleType("slicer.parameterNodeWrapper", __doc__)
-    for part in (validators, connectors):
-        for name in part.PUBLIC:
-            setattr(module, name, getattr(part, name))
-    module.parameterNodeWrapper = parameterNodeWrapper
-    module.isParameterNodeWrapper = isParameterNodeWrapper
-    module.SlicerParameterNamePropertyName = SlicerParameterNamePropertyName
+    for part in (Choice, WithinRange, parameterNodeWrapper):
+        setattr(module, part.__name__, part)
     return module

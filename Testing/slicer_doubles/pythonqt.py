@@ -1,20 +1,20 @@
-"""The module ``qt``: PySide6 that reads and writes like PythonQt.
+"""The module ``qt``: PySide6 with the attribute access of PythonQt.
 
-PySide6's own classes are changed in place, once for the whole process, so that ``type(x) == qt.QLabel`` and
-``isinstance`` hold and widgets that Qt makes by itself, as from a .ui file, behave alike: every Qt property is an
-attribute (``label.text = "x"``; ``label.text()`` raises TypeError, as in Slicer), ``connect("clicked(bool)", f)`` takes
-C++ signatures, ``name`` is ``objectName``, and an attribute that does not exist cannot be set on a widget.
+PySide6's own classes are changed in place, once per process, so that ``type(x) == qt.QLabel`` and ``isinstance`` hold
+also for widgets that Qt creates, as from a .ui file: every Qt property is an attribute (``label.text = "x"``;
+``label.text()`` raises TypeError, as in Slicer), ``connect("clicked(bool)", f)`` takes C++ signatures, ``name`` is
+``objectName``, and an attribute that does not exist cannot be set on a widget.
 
-What remains different from PythonQt:
+Remaining differences from PythonQt:
 
 * Qt 6 instead of Qt 5: signals such as ``currentIndexChanged(QString)`` do not exist here.
 * ``connect`` and ``disconnect`` with an unknown signal raise ValueError; PythonQt prints a line and returns False.
 * A connection does not keep the object of a bound method alive (PythonQt's does): keep receivers in a variable.
 * Dynamic properties are not found as attributes, and children only on the widget that came from a .ui file.
 * Lists come back as list, not as tuple; flags are ``enum.IntFlag``, not ``int`` subclasses of Qt's own.
-* Static functions return the value alone, without ``ok``, only in QFileDialog and QInputDialog.getText.
+* Static functions of QFileDialog return the path alone, as in PythonQt; those of other classes are PySide6's.
 * ``super().sizeHint()`` fails, use ``qt.QWidget.sizeHint(self)``.
-* Only objects made by Qt refuse unknown attributes; QTableWidgetItem and other classes that are not QObject do not.
+* Only QObjects refuse unknown attributes; QTableWidgetItem and other classes do not.
 """
 # ruff: noqa: N802, N803
 
@@ -30,10 +30,9 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 if "PySide6.QtCore" not in sys.modules:
     sys.pyside6_option_python_enum = 0x02  # enumerations are integers, as in PythonQt
 
-import shiboken6  # noqa: E402
 from PySide6 import QtCore, QtGui, QtWidgets  # noqa: E402
 
-from .dialogs import dialogs, patch_qt  # noqa: E402
+from .dialogs import patch_qt  # noqa: E402
 
 _pyside_connect = QtCore.QObject.connect
 _pyside_disconnect = QtCore.QObject.disconnect
@@ -69,13 +68,11 @@ def _add_properties(cls: type) -> None:
 
 
 def _strict_setattr(self: Any, name: str, value: Any) -> None:
-    """Set properties only: a misspelt one is an error on a C++ object."""
+    """Set properties only: a misspelled one is an error on a C++ object."""
     cls = type(self)
     found = next((base.__dict__[name] for base in cls.__mro__ if name in base.__dict__), None)
     child = isinstance(value, QtCore.QObject) and value.objectName == name
-    if child or isinstance(
-        value, QtCore.SignalInstance
-    ):  # PySide6 itself keeps the children of a .ui file, and signals
+    if child or isinstance(value, QtCore.SignalInstance):  # set by PySide6: children from a .ui file, and signals
         self.__dict__[name] = value
     elif isinstance(found, QtCore.Property):
         if not QtCore.QObject.setProperty(self, name, value):
@@ -83,14 +80,14 @@ def _strict_setattr(self: Any, name: str, value: Any) -> None:
     elif hasattr(type(found), "__set__"):
         found.__set__(self, value)
     elif cls.__module__.startswith("PySide6.") or (getattr(cls, "standsForNative", False) and name[0] != "_"):
-        kind = "does not exist" if found is None else "can not be overwritten"
-        raise AttributeError(f"Attribute '{name}' {kind} on {cls.__name__} object")
+        problem = "does not exist" if found is None else "can not be overwritten"
+        raise AttributeError(f"Attribute '{name}' {problem} on {cls.__name__} object")
     else:
         self.__dict__[name] = value
 
 
 def _signal(sender: QtCore.QObject, signature: str) -> Any:
-    """Signature as PySide6 wants it; a VTK pointer is a Python object here."""
+    """The signal in PySide6's notation; a VTK pointer is a Python object here."""
     wanted = QtCore.QMetaObject.normalizedSignature(signature.lstrip("0123456789"))
     wanted = wanted.data().decode() if hasattr(wanted, "data") else str(wanted)
     meta = sender.metaObject()
@@ -107,16 +104,12 @@ def _connect(sender: QtCore.QObject, signal: str, receiver: Any, slot: str | Non
     return bool(_pyside_connect(sender, _signal(sender, signal), receiver))
 
 
-def _disconnect(sender: QtCore.QObject, signal: str, receiver: Any = None, slot: str | None = None) -> bool:
-    if slot is not None:
-        receiver = getattr(receiver, slot.split("(")[0])
-    if receiver is None:
-        return bool(_pyside_disconnect(sender, _signal(sender, signal), None, None))
+def _disconnect(sender: QtCore.QObject, signal: str, receiver: Any) -> bool:
     return bool(_pyside_disconnect(sender, _signal(sender, signal), receiver))
 
 
 def _with_connect(original: Any) -> Any:
-    """PySide6 has methods of its own for these two names, out of reach of the class."""
+    """PySide6 resolves these two names itself, not through the class."""
 
     def getattribute(self: Any, name: str) -> Any:
         if name == "connect":
@@ -131,13 +124,11 @@ def _with_connect(original: Any) -> Any:
 def _patch_object() -> None:
     base = QtCore.QObject
     base.connect, base.disconnect = _connect, _disconnect
-    base.className = lambda self: self.metaObject().className()
-    base.delete = lambda self: shiboken6.delete(self)
     base.name = QtProperty("objectName", None, True)
 
 
 def make_qt() -> types.ModuleType:
-    """The module, made once; the application and its settings, which stay in a temporary folder, come with it."""
+    """The module, created once together with the application, whose settings are in a temporary folder."""
     if "qt" in _made:
         return _made["qt"]
     qt = _made["qt"] = types.ModuleType("qt", __doc__)
@@ -167,4 +158,3 @@ def make_qt() -> types.ModuleType:
 
 
 _made: dict[str, Any] = {}
-__all__ = ["QtProperty", "dialogs", "make_qt"]

@@ -25,15 +25,10 @@ class ScriptedLoadableModule:
             if icon.is_file():
                 parent.icon = qt.QIcon(str(icon))
                 break
-        if not hasattr(slicer, "selfTests"):
-            slicer.selfTests = {}
         slicer.selfTests[self.moduleName] = self.runTest
 
     def resourcePath(self, filename: str) -> str:
         return str(Path(self.parent.path).parent / "Resources" / filename)
-
-    def getDefaultModuleDocumentationLink(self, docPage: str | None = None) -> str:
-        return '<p>For more information, see the <a href="https://slicer.readthedocs.io">online documentation</a>.</p>'
 
     def runTest(self, msec: int = 100, **kwargs: Any) -> None:
         module = importlib.import_module(self.__module__)
@@ -45,21 +40,12 @@ class ScriptedLoadableModule:
 
 
 class ScriptedLoadableModuleWidget:
-    """Without the section for developers."""
+    """Without the section for developers, and only with a parent."""
 
-    def __init__(self, parent: Any = None) -> None:
+    def __init__(self, parent: Any) -> None:
         super().__init__()
         self.moduleName = type(self).__name__.removesuffix("Widget")
-        self.developerMode = slicer.util.settingsValue("Developer/DeveloperMode", False, converter=slicer.util.toBool)
-        self.parent = parent
-        if not parent:
-            self.parent = slicer.qMRMLWidget()
-            self.parent.setLayout(qt.QVBoxLayout())
-            self.parent.setMRMLScene(slicer.mrmlScene)
-        self.layout = self.parent.layout()
-        if not parent:
-            self.setup()
-            self.parent.show()
+        self.parent, self.layout = parent, parent.layout()
         slicer.app.moduleManager().connect("moduleAboutToBeUnloaded(QString)", self._onModuleAboutToBeUnloaded)
 
     def resourcePath(self, filename: str) -> str:
@@ -82,54 +68,26 @@ class ScriptedLoadableModuleWidget:
 
 
 class ScriptedLoadableModuleLogic:
-    def __init__(self, parent: Any = None) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self.moduleName = type(self).__name__.removesuffix("Logic")
-        self.isSingletonParameterNode = True
 
     def getParameterNode(self) -> Any:
-        if self.isSingletonParameterNode:
-            node = slicer.mrmlScene.GetSingletonNode(self.moduleName, "vtkMRMLScriptedModuleNode")
-            found = [node] if node else []
-        else:
-            found = self.getAllParameterNodes()
-        return found[0] if found else slicer.mrmlScene.AddNode(self.createParameterNode())
-
-    def getAllParameterNodes(self) -> list[Any]:
-        nodes = slicer.util.getNodesByClass("vtkMRMLScriptedModuleNode")
-        return [node for node in nodes if node.GetAttribute("ModuleName") == self.moduleName]
-
-    def createParameterNode(self) -> Any:
-        if slicer.mrmlScene is None:
-            return None
-        node = slicer.mrmlScene.CreateNodeByClass("vtkMRMLScriptedModuleNode")
-        node.UnRegister(None)
-        if self.isSingletonParameterNode:
+        node = slicer.mrmlScene.GetSingletonNode(self.moduleName, "vtkMRMLScriptedModuleNode")
+        if node is None:
+            node = slicer.mrmlScene.CreateNodeByClass("vtkMRMLScriptedModuleNode")
+            node.UnRegister(None)
             node.SetSingletonTag(self.moduleName)
-        node.SetAttribute("ModuleName", self.moduleName)
-        node.SetName(slicer.mrmlScene.GenerateUniqueName(self.moduleName))
+            node.SetAttribute("ModuleName", self.moduleName)
+            node.SetName(slicer.mrmlScene.GenerateUniqueName(self.moduleName))
+            node = slicer.mrmlScene.AddNode(node)
         return node
 
 
 class ScriptedLoadableModuleTest(unittest.TestCase):
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.moduleTestNames = [name for name in dir(self) if "test" in name and callable(getattr(self, name))]
-
     def delayDisplay(self, message: str, requestedDelay: int | None = None, msec: int | None = None) -> None:
         logging.info(message)
         slicer.app.processEvents()
-
-    def runTest(self) -> None:
-        if not self.moduleTestNames:
-            logging.warning("No test is defined in %s", type(self).__name__)
-            return
-        self.setUpClass()
-        for name in self.moduleTestNames:
-            self.setUp()
-            getattr(self, name)()
-            self.tearDown()
-        self.tearDownClass()
 
 
 class SampleDataSource:
@@ -142,11 +100,11 @@ class SampleDataSource:
 
 
 class SampleDataLogic:
-    """Registers only; the sources stand in ``slicer.modules.sampleDataSources``, as in Slicer."""
+    """Registers only; the sources are in ``slicer.modules.sampleDataSources``, as in Slicer."""
 
     @staticmethod
     def registerCustomSampleDataCategory(category: str, title: str) -> None:
-        """Nothing to show here."""
+        """Nothing is shown here."""
 
     @staticmethod
     def registerCustomSampleDataSource(
@@ -169,13 +127,6 @@ class SampleDataLogic:
         if not any(vars(one) == vars(source) for one in known):
             known.append(source)
 
-    def downloadSamples(self, sampleName: str) -> Any:
-        """What ``SampleData.downloadSample`` does for a source with a downloader of its own."""
-        for source in (one for known in slicer.modules.sampleDataSources.values() for one in known):
-            if source.sampleName == sampleName:
-                return source.customDownloader(source)
-        raise ValueError(f"no sample is named {sampleName}")
-
 
 def make_modules() -> dict[str, types.ModuleType]:
     scripted = types.ModuleType("slicer.ScriptedLoadableModule")
@@ -191,8 +142,7 @@ def make_modules() -> dict[str, types.ModuleType]:
     i18n.translate = lambda context, text: _text(text)
 
     samples = types.ModuleType("SampleData")
-    samples.SampleDataLogic, samples.SampleDataSource = SampleDataLogic, SampleDataSource
-    samples.downloadSample = lambda name: SampleDataLogic().downloadSamples(name)
+    samples.SampleDataLogic = SampleDataLogic
     return {"slicer.ScriptedLoadableModule": scripted, "slicer.i18n": i18n, "SampleData": samples}
 
 

@@ -1,4 +1,4 @@
-"""Reads .ui files as Slicer does: with the stand-ins for its widgets, and with the connections of the scene."""
+"""Reads .ui files as Slicer does: with the doubles of its widgets, and with the connections of the scene."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from PySide6.QtUiTools import QUiLoader
 
 
 class UiLoader(QUiLoader):
-    """``qt.QUiLoader``. A widget class that is neither Qt's nor a stand-in is an error, not a plain QWidget."""
+    """``qt.QUiLoader``. A widget class that is neither Qt's nor a double is an error, not a plain QWidget."""
 
     def load(self, device: QtCore.QIODevice, parent: Any = None) -> Any:
         if not device.isOpen():
             device.open(QtCore.QIODevice.ReadOnly)
         root = ElementTree.fromstring(bytes(device.readAll().data()))
         for element in root.iter("widget"):
-            self._prepare(element)
+            self._register(element.get("class"))
         for custom in root.findall("customwidgets"):
-            root.remove(custom)  # the classes are registered already
+            root.remove(custom)  # their classes are registered already
         connections = self._take_connections(root)
         buffer = QtCore.QBuffer()
         buffer.setData(ElementTree.tostring(root))
@@ -30,24 +30,17 @@ class UiLoader(QUiLoader):
             _child(widget, sender).connect(signal, _child(widget, receiver), slot)
         return widget
 
-    def _prepare(self, element: ElementTree.Element) -> None:
-        name = element.get("class")
+    def _register(self, name: str) -> None:
         if hasattr(QtWidgets, name):
             return
-        stand_in = getattr(sys.modules["ctk"], name, None) or getattr(sys.modules["slicer"], name, None)
-        if stand_in is None:
-            raise RuntimeError(f"there is no stand-in for the widget class {name}")
-        self.registerCustomWidget(stand_in)
-        for value in element.findall("property/*"):
-            if value.tag in ("enum", "set") and f"{name}::" in (value.text or ""):
-                number = 0
-                for part in value.text.split("|"):
-                    number |= int(getattr(stand_in, part.split("::")[-1]))
-                value.tag, value.text = "number", str(number)
+        double = getattr(sys.modules["ctk"], name, None) or getattr(sys.modules["slicer"], name, None)
+        if double is None:
+            raise RuntimeError(f"there is no double of the widget class {name}")
+        self.registerCustomWidget(double)
 
     @staticmethod
     def _take_connections(root: ElementTree.Element) -> list[tuple[str, str, str, str]]:
-        """All of them out of the tree: some are between methods that exist in Python only."""
+        """Remove all connections from the tree, since some are between methods that exist in Python only."""
         parts = ("sender", "signal", "receiver", "slot")
         found = [tuple(one.findtext(part) for part in parts) for one in root.findall("connections/connection")]
         for element in root.findall("connections"):

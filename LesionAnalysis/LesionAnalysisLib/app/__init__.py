@@ -1,1 +1,1 @@
-"""The command line: commands, batches of cases, progress, the demo."""
+"""The command line: commands, batches of cases, case folders, progress, the demo."""

@@ -1,4 +1,4 @@
-"""Many inputs, one after the other: their names, what is done already, no failure that harms the rest."""
+"""Many cases, one after the other: their names, what is already done, failures that do not affect the others."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..report import probability_words, to_json
+from ..report import study_words, to_json
 from ..results import Analysis
-from ..text import duration, file_name, printable, sentence
+from ..text import error_message, format_duration, safe_file_name, utf8_safe
 from ..volume import CtVolume, read_ct
 from ..volume.dicom import is_dicom
 from ..volume.readers import case_name
@@ -23,7 +23,7 @@ from .case import SCENE, check_target, write_case
 from .progress import Console
 from .summary_table import Summary
 
-_READ, _ANALYZED = 0.05, 0.90  # shares of the bar: reading, analysis; the rest is writing
+_READ, _ANALYZED = 0.05, 0.90  # progress after reading and after the analysis; the rest is writing
 
 
 @dataclass(frozen=True)
@@ -37,13 +37,10 @@ class Case:
 def name_cases(inputs: Sequence[str]) -> list[Case]:
     """A case for each distinct input.
 
-    Inputs of the same name (``a/ct.nii.gz`` and ``b/ct.nii.gz``) get the names of their parent folders in
-    front (``a_ct``, ``b_ct``), as many as it takes; so a name depends on the inputs, not on their order.
+    Inputs of the same name (``a/ct.nii.gz`` and ``b/ct.nii.gz``) are prefixed with the names of as many parent folders
+    as needed (``a_ct``, ``b_ct``), so that a name depends on the inputs, not on their order.
     """
-    distinct: dict[str, str] = {}
-    for source in inputs:
-        distinct.setdefault(os.path.abspath(source), source)
-    sources = list(distinct.values())
+    sources = list({os.path.abspath(source): source for source in inputs}.values())
     depth = dict.fromkeys(sources, 0)
     for _ in range(8):
         names = {source: _name(source, depth[source]) for source in sources}
@@ -66,13 +63,13 @@ def name_cases(inputs: Sequence[str]) -> list[Case]:
 
 
 def _name(source: str, parents: int) -> str:
-    """File name without its ending, or folder name, after the names of so many parent folders."""
+    """File name without its suffix, or folder name, after the names of so many parent folders."""
     path = Path(os.path.abspath(source))
     if path.name.upper() == "DICOMDIR" or (path.is_file() and is_dicom(path)):
         path = path.parent  # the name of a DICOM file may be that of a patient
     folders = [parent.name for parent in list(path.parents)[:parents] if parent.name]
-    name = "_".join([*map(printable, reversed(folders)), case_name(path)])
-    short = file_name(name)[:120].encode()[:200].decode(errors="ignore")  # systems count bytes
+    name = "_".join([*map(utf8_safe, reversed(folders)), case_name(path)])
+    short = safe_file_name(name)[:120].encode()[:200].decode(errors="ignore")  # systems count bytes
     return short.strip(" .") or "case"
 
 
@@ -80,9 +77,8 @@ def _name(source: str, parents: int) -> str:
 class Batch:
     """Analyzes cases one after the other into ``output``.
 
-    analyzer: has ``analyze(ct, progress)``. settings: ``model`` (checksum), ``preset``, ``threshold`` of this
-    run, to say when an earlier result was made with others. After ``run``, ``done``, ``skipped`` and
-    ``failed`` count the cases.
+    analyzer: has ``analyze(ct, progress)``. settings: ``model`` (checksum), ``preset`` and ``threshold`` of this run,
+    to report results that were made with other settings. ``done``, ``skipped`` and ``failed`` count the cases.
     """
 
     output: Path
@@ -102,7 +98,7 @@ class Batch:
         self.summary = Summary(self.output / "summary.csv")
 
     def run(self, cases: Sequence[Case]) -> None:
-        """Every case, whatever becomes of the others."""
+        """Analyze every case, whether or not others fail."""
         start = time.monotonic()
         for number, case in enumerate(cases):
             place = f"[{number + 1}/{len(cases)}] " if len(cases) > 1 else ""
@@ -110,17 +106,17 @@ class Batch:
             left = len(cases) - number - 1
             if self.done and left:
                 pace = (time.monotonic() - start) / (self.done + self.failed)
-                self.console.note(f"{left} to go, about {duration(pace * left)}")
+                self.console.note(f"{left} to go, about {format_duration(pace * left)}")
 
     def run_case(self, case: Case, place: str = "", ct: CtVolume | None = None) -> Analysis | None:
-        """One case: its analysis, or None where it was done before or failed. Never raises an Exception."""
+        """One case: its analysis, or None if it was done before or failed. Raises no Exception."""
         self.current = case.name
         try:
             if self._done_before(case):
                 return None
             return self._analyze(case, place, ct)
         except Exception as error:
-            self._fail(case, sentence(error))
+            self._fail(case, error_message(error))
             if self.debug:
                 self.console.error(traceback.format_exc())
             return None
@@ -132,7 +128,7 @@ class Batch:
             progress(0.0, "reading")
             ct = read_ct(case.source, self.series) if ct is None else ct
             progress(_READ, "lungs")
-            # Nodes, folders and rows of the summary go by the case's name, which is unique in this batch.
+            # Nodes, folders and rows of the summary are named after the case, which is unique in this batch.
             ct = dataclasses.replace(ct, name=case.name)
             analysis = self.analyzer.analyze(ct, progress.part(_READ, _ANALYZED))
             progress(_ANALYZED, "writing")
@@ -142,21 +138,21 @@ class Batch:
         seconds = time.monotonic() - start
         try:
             self.summary.done(case.name, to_json(analysis), seconds)
-        except (OSError, ValueError) as error:  # the result is there all the same
+        except (OSError, ValueError) as error:
             self.failed += 1
-            text = f"{case.name}: It is complete in {folder}, but not in summary.csv, where the next run enters it."
-            self.console.error(f"{text} {sentence(error)}")
+            text = f"The result in {folder} is complete, but missing in summary.csv; the next run adds it."
+            self.console.error(f"{case.name}: {text} {error_message(error)}")
             return analysis
         self.done += 1
         for warning in analysis.warnings:
             self.console.note(f"{case.name}: note: {warning}")
-        self.console.result(f"{place}{case.name}: {in_words(analysis)} ({duration(seconds)}) -> {folder}")
+        self.console.result(f"{place}{case.name}: {_summary_line(analysis)} ({format_duration(seconds)}) -> {folder}")
         return analysis
 
     def _done_before(self, case: Case) -> bool:
-        """Whether the case has a result already; then it is skipped, unless it is to be overwritten.
+        """Whether the case has a result and is to be skipped.
 
-        Raises FileExistsError where the folder of that name belongs to something else.
+        Raises FileExistsError where the folder of that name holds something else.
         """
         folder = self.output / case.name
         if self.overwrite or not (folder / "analysis.json").is_file():
@@ -164,7 +160,7 @@ class Batch:
             return False
         data = _read_result(folder)
         source = str(data["input"].get("path", ""))
-        if os.path.abspath(source) != os.path.abspath(printable(case.source)):
+        if os.path.abspath(source) != os.path.abspath(utf8_safe(case.source)):
             raise FileExistsError(
                 f"{folder} holds the analysis of another input ({source}): "
                 "choose another output folder, or --overwrite."
@@ -176,16 +172,16 @@ class Batch:
         return True
 
     def _differences(self, data: Mapping[str, Any], folder: Path) -> str:
-        """What an earlier result lacks or has otherwise, in brackets."""
+        """How an earlier result differs from this run, in parentheses."""
         earlier = {**data["config"], "model": data["model"].get("checksum")}
-        found = [
+        differences = [
             f"other {name}"
             for name, value in self.settings.items()
             if name in earlier and value is not None and earlier[name] != value
         ]
         if self.scene and not (folder / SCENE).exists():
-            found.append(f"no {SCENE}")
-        return f" ({', '.join(found)}: --overwrite to repeat)" if found else " (--overwrite to repeat)"
+            differences.append(f"no {SCENE}")
+        return f" ({', '.join(differences)}: --overwrite to repeat)" if differences else " (--overwrite to repeat)"
 
     def _fail(self, case: Case, error: str) -> None:
         self.failed += 1
@@ -193,9 +189,9 @@ class Batch:
             error += " The earlier result was kept."
         self.console.error(f"{case.name}: {error}")
         try:
-            self.summary.failed(case.name, printable(case.source), error)
+            self.summary.failed(case.name, utf8_safe(case.source), error)
         except (OSError, ValueError) as problem:
-            self.console.error(f"summary.csv: {sentence(problem)}")
+            self.console.error(f"summary.csv: {error_message(problem)}")
 
 
 def _read_result(folder: Path) -> dict[str, Any]:
@@ -205,14 +201,13 @@ def _read_result(folder: Path) -> dict[str, Any]:
             return data
     except (ValueError, KeyError, TypeError, RecursionError):
         pass
-    raise ValueError(f"{folder / 'analysis.json'} is damaged: --overwrite to make it anew.")
+    raise ValueError(f"{folder / 'analysis.json'} is damaged: --overwrite to repeat the case.")
 
 
-def in_words(analysis: Analysis) -> str:
-    """The study in one line."""
+def _summary_line(analysis: Analysis) -> str:
     summary = analysis.summary
     if summary.probability is None:
-        return probability_words(None)
+        return study_words(analysis)
     return (
         f"study probability {summary.probability:.2f}, {summary.diagnosis}; "
         f"{summary.positive_slices} of {summary.lung_slices} lung slices positive, "

@@ -1,6 +1,6 @@
-"""What the command line shows: results on standard output, progress and errors on standard error.
+"""Output of the command line: results on standard output, progress and errors on standard error.
 
-On a terminal progress is a bar with an estimate of the time left; in a log it is a plain line now and then.
+On a terminal, progress is a bar with the estimated time left; in a log, it is a plain line now and then.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ..text import duration
+from ..text import format_duration
 
-_REDRAW_S = 0.1  # between two pictures of the bar
-_LOG_STEP, _LOG_S, _LOG_LEAST_S = 0.05, 10.0, 1.0  # a line per 5 % or 10 s, never two in a second
+_REDRAW_S = 0.1  # between two updates of the bar
+_LOG_STEP, _LOG_S, _LOG_LEAST_S = 0.05, 10.0, 1.0  # a line per 5 % or 10 s, at most one per second
 _BAR = 24
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")  # all but line feed, return and tab
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")  # all but line feed, carriage return and tab
 
 
 class Console:
-    """Writes lines; ``quiet`` leaves only errors. A closed or narrow-minded stream never stops a batch."""
+    """Writes lines; ``quiet`` leaves only errors. A closed stream or a limited encoding never stops a batch."""
 
     def __init__(self, quiet: bool = False, out: Any = None, err: Any = None) -> None:
         self.quiet = quiet
@@ -46,7 +46,7 @@ class Console:
 class Progress:
     """A callable ``progress(fraction, message)`` for one task; ``close`` removes the bar.
 
-    ``stream`` None shows nothing. Fractions outside 0..1, going back or not finite do no harm.
+    ``stream`` None shows nothing. Fractions outside 0..1, decreasing or not finite are tolerated.
     """
 
     def __init__(self, title: str, stream: Any, clock: Callable[[], float] = time.monotonic) -> None:
@@ -73,7 +73,7 @@ class Progress:
             write(self._stream, f"{self._title}: {self._line(message)}\n")
 
     def part(self, start: float, end: float) -> Callable[[float, str], None]:
-        """A callback whose 0..1 are ``start``..``end`` of this one."""
+        """A callback that maps 0..1 to ``start``..``end`` of this one."""
         return lambda fraction, message="": self(start + (end - start) * fraction, message)
 
     def close(self) -> None:
@@ -82,7 +82,7 @@ class Progress:
             self._width = 0
 
     def time_left(self) -> float | None:
-        """Seconds that the rest will take at the speed so far; None while that is a mere guess."""
+        """Seconds left at the speed so far; None while it is too early to tell."""
         elapsed = self._clock() - self._start
         if elapsed < 2 or self._fraction < 0.03:
             return None
@@ -90,7 +90,7 @@ class Progress:
 
     def _line(self, message: str) -> str:
         left = self.time_left()
-        words = [f"{100 * self._fraction:3.0f} %", f"{duration(left)} left" if left is not None else "", message]
+        words = [f"{100 * self._fraction:3.0f} %", f"{format_duration(left)} left" if left is not None else "", message]
         return "  ".join(word for word in words if word)
 
     def _draw(self, message: str) -> None:
@@ -105,9 +105,10 @@ class Progress:
 
 
 def write(stream: Any, text: str) -> None:
-    """Write and flush; what the stream's encoding lacks becomes ``?``, a broken pipe is nobody's error.
+    """Write and flush; errors of the stream, such as a broken pipe, are ignored.
 
-    So do control characters: names of files and headers must not steer the terminal.
+    Characters that its encoding lacks become ``?``, and so do control characters: names of files and headers must not
+    control the terminal.
     """
     if stream is None:  # a Windows program without a console
         return
@@ -119,14 +120,10 @@ def write(stream: Any, text: str) -> None:
         pass
 
 
-
-
-
-
 def _is_terminal(stream: Any) -> bool:
     try:
         return bool(stream.isatty())
-    except (AttributeError, ValueError):  # Slicer's own stream, a closed one
+    except (AttributeError, ValueError):  # Slicer's own stream, or a closed one
         return False
 
 

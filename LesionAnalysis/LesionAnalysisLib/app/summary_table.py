@@ -3,43 +3,26 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ..report.json_csv import unguarded, write_csv
 
-COLUMNS = (
-    "case",
-    "status",
-    "probability",
-    "diagnosis",
-    "positive",
-    "positive_slices",
-    "lung_slices",
-    "total_slices",
-    "lesion_count",
-    "lesions_by_cluster",
-    "involved_lung_share",
-    "seconds",
-    "device",
-    "model",
-    "preset",
-    "threshold",
-    "input",
-    "warnings",
-    "error",
+COLUMNS = tuple(
+    "case status probability diagnosis positive positive_slices lung_slices total_slices lesion_count "
+    "lesions_by_cluster involved_lung_share seconds device model preset threshold input warnings error".split()
 )
 
 
 class Summary:
     """The table beside the case folders.
 
-    ``done`` replaces every row of its case (the folder of that name now holds this result); ``failed``
-    replaces only earlier rows of the same case from the same input. The file is read again before each
-    change, so that rows written meanwhile by another batch into the same folder stay.
+    ``done`` replaces every row of its case (the folder of that name now holds this result); ``failed`` replaces only
+    earlier rows of the same case from the same input. The file is read again before each change, so that rows written
+    by another batch in the meantime are kept.
 
-    Raises ValueError when an existing ``summary.csv`` is not one of ours, OSError when it cannot be written.
+    Raises ValueError when an existing ``summary.csv`` is some other table, OSError when it cannot be written.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -47,7 +30,7 @@ class Summary:
         self.rows()
 
     def rows(self) -> list[dict[str, str]]:
-        """The rows as they stand in the file; an absent file has none."""
+        """The rows in the file; none if it does not exist."""
         if not self.path.exists():
             return []
         try:
@@ -83,13 +66,13 @@ class Summary:
         self._put(row, lambda old: old["case"] == case)
 
     def failed(self, case: str, source: str, error: str) -> None:
-        """Add a case that ended in ``error``, a sentence."""
+        """Add a failed case with its error message."""
         row = {"case": case, "status": "failed", "input": source, "error": error}
         self._put(row, lambda old: old["case"] == case and old["input"] == source)
 
-    def _put(self, row: Mapping[str, Any], replaces: Any) -> None:
+    def _put(self, row: dict[str, Any], replaces: Callable[[Mapping[str, str]], bool]) -> None:
         rows = self.rows()
         place = next((number for number, old in enumerate(rows) if replaces(old)), len(rows))
-        kept: list[Mapping[str, Any]] = [old for old in rows if not replaces(old)]
+        kept = [old for old in rows if not replaces(old)]
         kept.insert(place, row)
         write_csv(self.path, COLUMNS, [[one.get(name) for name in COLUMNS] for one in kept])

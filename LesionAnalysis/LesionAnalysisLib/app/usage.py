@@ -1,4 +1,4 @@
-"""How commands end and what they refuse: exit codes, the error for wrong usage, types of options."""
+"""Exit codes of the commands, the error for wrong usage, types of options."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def missing_package(error: ImportError) -> str:
             "or with 'pip install torch' elsewhere."
         )
     if name.startswith("LesionAnalysis"):
-        return f"A part of LesionAnalysis is missing ({error.name}): install it again."
-    return f"The Python package '{name}' is missing: install LesionAnalysis with all that it needs."
+        return f"A part of LesionAnalysis is missing ({error.name}): reinstall it."
+    return f"The Python package '{name}' is missing: reinstall LesionAnalysis with its dependencies."
 
 
 def probability(text: str) -> float:

@@ -1,4 +1,12 @@
-"""Between the cells of a heatmap and the pixels of an axial slice."""
+"""Placing the cells of a heatmap on the pixels of an axial slice (section 3.2.1).
+
+A heatmap is a small grid of cells, 16 x 16 for an input of 512 x 512. Three coordinate frames occur:
+
+* cells: (row, col) of the heatmap; cell i covers [i, i + 1), so boxes are half-open edges in whole cells;
+* the crop: (r0, c0, r1, c1), the edges of the lung box in axial pixel coordinates. The heatmap covers it evenly: cell
+  row i of h covers r0 + i (r1 - r0) / h to r0 + (i + 1) (r1 - r0) / h;
+* axial pixels: centers are integers, so the edges of an image of R rows are -0.5 and R - 0.5.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +17,15 @@ from .regions import Regions
 Box2D = tuple[float, float, float, float]  # r0, c0, r1, c1: edges
 
 
-def place_heat(regions: Regions, crop: Box2D, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """The lesion activation map (LAM, section 3.2.1) and the regions on the axial slice's own pixels.
+def place_heatmap(regions: Regions, crop: Box2D, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """The lesion activation map (LAM, section 3.2.1) and the regions on the pixels of the axial slice.
 
-    Map times mask, bilinear (half-pixel centers, edges held: torch's ``align_corners=False``), times the
-    mask again without interpolation, so that regions which the first step blurs together stay apart.
+    Heatmap times mask, bilinear (half-pixel centers, edges clamped: torch's ``align_corners=False``), times the mask
+    again without interpolation, so that regions that the interpolation blurs together stay apart.
 
     Args:
         regions: of the slice.
-        crop: edges (r0, c0, r1, c1) of what the map covers, in axial pixels; may reach beyond the image.
+        crop: edges (r0, c0, r1, c1) of what the heatmap covers, in axial pixels; may reach beyond the image.
         shape: (R, C) of the axial slice.
 
     Returns:
@@ -35,9 +43,9 @@ def place_heat(regions: Regions, crop: Box2D, shape: tuple[int, int]) -> tuple[n
         return lam, labels
     rows, row_cells, row_weights = _axis(r0, r1, h, shape[0])
     columns, column_cells, column_weights = _axis(c0, c1, w, shape[1])
-    coupled = np.where(regions.labels > 0, regions.heatmap, np.float32(0))
+    masked = np.where(regions.labels > 0, regions.heatmap, np.float32(0))
     nearest = regions.labels[row_cells][:, column_cells]  # (n, m): pixels inside the crop
-    smooth = (row_weights @ coupled) @ column_weights.T
+    smooth = (row_weights @ masked) @ column_weights.T
     labels[rows, columns] = nearest
     lam[rows, columns] = np.minimum(smooth, 1) * (nearest > 0)  # rounding may reach 1.0000001
     return lam, labels
@@ -50,22 +58,17 @@ def cell_to_axial(row: float, col: float, crop: Box2D, map_shape: tuple[int, int
     return r0 + (row + 0.5) * (r1 - r0) / h, c0 + (col + 0.5) * (c1 - c0) / w
 
 
-def box_to_axial(
-    box: Box2D, crop: Box2D, map_shape: tuple[int, int], shape: tuple[int, int] | None = None
-) -> Box2D:
-    """A box of cells as edges (r0, c0, r1, c1) in axial pixels, cut to the image where ``shape`` is given."""
+def box_to_axial(box: Box2D, crop: Box2D, map_shape: tuple[int, int], shape: tuple[int, int]) -> Box2D:
+    """A box of cells as edges (r0, c0, r1, c1) in axial pixels, clipped to an image of ``shape`` (R, C)."""
     r0, c0, r1, c1 = _checked(crop)
-    h, w = map_shape
-    high, wide = (r1 - r0) / h, (c1 - c0) / w
-    edges = (r0 + box[0] * high, c0 + box[1] * wide, r0 + box[2] * high, c0 + box[3] * wide)
-    if shape is None:
-        return edges
+    height, width = (r1 - r0) / map_shape[0], (c1 - c0) / map_shape[1]
+    edges = (r0 + box[0] * height, c0 + box[1] * width, r0 + box[2] * height, c0 + box[3] * width)
     last = (shape[0] - 0.5, shape[1] - 0.5) * 2
     return tuple(float(min(max(edge, -0.5), end)) for edge, end in zip(edges, last, strict=True))
 
 
 def _axis(start: float, stop: float, cells: int, size: int) -> tuple[slice, np.ndarray, np.ndarray]:
-    """How one axis of the map falls on the pixels of the image.
+    """How one axis of the heatmap falls on the pixels of the image.
 
     Returns:
         the range of pixels whose centers lie in [start, stop) and in the image (n of them),
@@ -73,9 +76,9 @@ def _axis(start: float, stop: float, cells: int, size: int) -> tuple[slice, np.n
     """
     first = min(max(int(np.ceil(start)), 0), size)
     pixels = np.arange(first, max(first, min(int(np.ceil(stop)), size)))
-    position = (pixels - start) * cells / (stop - start)  # in cells, counted from the crop's edge
+    position = (pixels - start) * cells / (stop - start)  # in cells, from the crop's edge
     nearest = np.clip(np.floor(position).astype(np.intp), 0, cells - 1)
-    center = np.clip(position - 0.5, 0, cells - 1)  # cell centers are at 0.5, 1.5, ...; edges are held
+    center = np.clip(position - 0.5, 0, cells - 1)  # cell centers are at 0.5, 1.5, ...; edges are clamped
     weights = np.maximum(0, 1 - np.abs(center[:, None] - np.arange(cells))).astype(np.float32)
     return slice(first, first + pixels.size), nearest, weights
 
@@ -83,5 +86,5 @@ def _axis(start: float, stop: float, cells: int, size: int) -> tuple[slice, np.n
 def _checked(crop: Box2D) -> Box2D:
     r0, c0, r1, c1 = (float(edge) for edge in crop)
     if not (r1 > r0 and c1 > c0):
-        raise ValueError(f"The crop {tuple(crop)} has no area: give its edges as (r0, c0, r1, c1).")
+        raise ValueError(f"The crop {tuple(crop)} has no area: its edges are (r0, c0, r1, c1).")
     return r0, c0, r1, c1

@@ -1,12 +1,4 @@
-"""From heatmap to lesions (sections 3.2.1 and 3.2.2): regions, peaks, features, boxes, LAM, links.
-
-A heatmap (LAHm) is a small grid of cells, 16 x 16 for a slice of 512 x 512. Three frames occur:
-
-* cells: (row, col) of the map; cell i covers [i, i + 1), so boxes are half-open edges in whole cells;
-* the crop: (r0, c0, r1, c1), the edges of the lung box in axial pixel coordinates. The map covers it
-  evenly: cell row i covers r0 + i (r1 - r0) / h to r0 + (i + 1) (r1 - r0) / h;
-* axial pixels: centers are integers, so the edges of an image of R rows are -0.5 and R - 0.5.
-"""
+"""From a heatmap to candidate lesions: connected regions and their peaks (sections 3.2.1 and 3.2.2)."""
 
 from __future__ import annotations
 
@@ -19,7 +11,7 @@ from skimage.filters import threshold_otsu
 from skimage.morphology import local_maxima, reconstruction
 from skimage.segmentation import watershed
 
-FOUR_NEIGHBORS = ndimage.generate_binary_structure(2, 1)  # regions that touch by a corner are two (3.2.1)
+FOUR_NEIGHBORS = ndimage.generate_binary_structure(2, 1)  # regions that touch at a corner are two (3.2.1)
 
 
 @dataclass(frozen=True)
@@ -27,8 +19,8 @@ class Region:
     """One connected region of a heatmap: a candidate lesion."""
 
     number: int  # its value in ``Regions.labels``: 1, 2, ... in raster order of the first cell
-    peak: tuple[int, int]  # cell (row, col) of the most heat (equation 8), first in raster order
-    activation: float  # normalized heat at the peak, 0..1
+    peak: tuple[int, int]  # cell (row, col) of the highest activation (equation 8), first in raster order
+    activation: float  # normalized, at the peak, 0..1
     cells: int
     box: tuple[int, int, int, int]  # r0, c0, r1, c1 in cells, half-open
 
@@ -56,14 +48,14 @@ class Regions:
         return np.array([region.peak for region in self.items], dtype=np.intp).reshape(-1, 2)
 
 
-def normalize_heat(heat: np.ndarray) -> np.ndarray:
-    """Stretch a heatmap to 0..1 by its own minimum and maximum.
+def normalize_heatmap(heatmap: np.ndarray) -> np.ndarray:
+    """Scale a heatmap to 0..1 by its own minimum and maximum.
 
-    A map that says nothing (zero, constant up to the rounding of float32, NaN or infinite anywhere)
-    becomes all zeros rather than an error or amplified noise.
+    A map without information (constant up to the rounding of float32, NaN or infinite anywhere) becomes all zeros
+    rather than an error or amplified noise.
 
     Args:
-        heat: (h, w), any real type.
+        heatmap: (h, w), any real type.
 
     Returns:
         (h, w) float32.
@@ -71,108 +63,64 @@ def normalize_heat(heat: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: not a two-dimensional map.
     """
-    heat = np.asarray(heat, dtype=np.float64)
-    if heat.ndim != 2:
-        raise ValueError(f"A heatmap is a grid of rows and columns, not an array of shape {heat.shape}.")
-    flat = np.zeros(heat.shape, dtype=np.float32)
-    if heat.size == 0 or not np.isfinite(heat).all():
+    heatmap = np.asarray(heatmap, dtype=np.float64)
+    if heatmap.ndim != 2:
+        raise ValueError(f"A heatmap is a grid of rows and columns, not an array of shape {heatmap.shape}.")
+    flat = np.zeros(heatmap.shape, dtype=np.float32)
+    if heatmap.size == 0 or not np.isfinite(heatmap).all():
         return flat
-    heat = heat / max(np.abs(heat).max(), np.finfo(np.float64).tiny)  # the span of huge values would overflow
-    low, high = heat.min(), heat.max()
+    heatmap = heatmap / max(np.abs(heatmap).max(), np.finfo(np.float64).tiny)  # the span of huge values would overflow
+    low, high = heatmap.min(), heatmap.max()
     if high - low <= 8 * np.finfo(np.float32).eps:
         return flat
-    return ((heat - low) / (high - low)).astype(np.float32)
+    return ((heatmap - low) / (high - low)).astype(np.float32)
 
 
-def split_regions(heat: np.ndarray, min_cells: int = 2) -> Regions:
-    """Split a heatmap into candidate lesions: Otsu's threshold, then 4-connected regions (3.2.1).
+def find_regions(heatmap: np.ndarray, min_cells: int = 2) -> Regions:
+    """The candidate lesions of a heatmap: Otsu's threshold, then 4-connected regions (3.2.1).
 
     Args:
-        heat: (h, w) as a saliency rule gives it; it is normalized here.
+        heatmap: (h, w) of a saliency rule; it is normalized here.
         min_cells: regions of fewer cells are dropped; the paper wants more than one cell.
 
     Returns:
-        Regions; none for a map that says nothing (see ``normalize_heat``) and for one of a single hot cell.
+        Regions; none for a map without information (see ``normalize_heatmap``).
     """
-    heat = normalize_heat(heat)
-    if not heat.any():
-        return Regions(np.zeros(heat.shape, dtype=np.int32), heat)
-    labels, _ = ndimage.label(heat > threshold_otsu(heat), structure=FOUR_NEIGHBORS)
-    return Regions(keep_regions(labels, min_cells), heat)
+    heatmap = normalize_heatmap(heatmap)
+    if not heatmap.any():
+        return Regions(np.zeros(heatmap.shape, dtype=np.int32), heatmap)
+    labels, _ = ndimage.label(heatmap > threshold_otsu(heatmap), structure=FOUR_NEIGHBORS)
+    return Regions(keep_regions(labels, min_cells), heatmap)
 
 
 def split_merged(regions: Regions, height: float = 0.1, min_cells: int = 2) -> Regions:
-    """Part regions that hold several lesions (section 5.2's first limitation); not in the paper.
+    """Split regions that hold several lesions (section 5.2's first limitation); not in the paper.
 
-    A region is parted along its valleys (watershed) where two of its maxima rise by at least ``height``
-    of normalized heat above the pass between them. A part of fewer than ``min_cells`` cells is not made.
+    A region is split along its valleys (watershed) where two of its maxima rise by at least ``height`` of the
+    normalized activation above the saddle between them, unless a part would have fewer than ``min_cells`` cells.
     """
-    parted = np.zeros_like(regions.labels)
+    split = np.zeros_like(regions.labels)
     for region in regions:
         window = np.s_[region.box[0] : region.box[2], region.box[1] : region.box[3]]
         inside = regions.labels[window] == region.number
-        heat = np.where(inside, regions.heatmap[window], 0).astype(np.float64)
-        # The h-maxima: what is a maximum still after all were lowered by `height`. (scikit-image's h_maxima
-        # also counts each of two equal peaks whose valley is not as deep as that.)
-        lowered = reconstruction(heat - height, heat, footprint=FOUR_NEIGHBORS)
+        heatmap = np.where(inside, regions.heatmap[window], 0).astype(np.float64)
+        # The h-maxima: maxima that remain when all are lowered by `height`. (scikit-image's h_maxima also counts
+        # each of two equal peaks whose valley is not as deep as that.)
+        lowered = reconstruction(heatmap - height, heatmap, footprint=FOUR_NEIGHBORS)
         markers, count = ndimage.label(local_maxima(lowered, connectivity=1) & inside, FOUR_NEIGHBORS)
         parts = inside.astype(np.int32)
         while count > 1:
-            parts = watershed(-heat, markers, mask=inside, connectivity=FOUR_NEIGHBORS)
+            parts = watershed(-heatmap, markers, mask=inside, connectivity=FOUR_NEIGHBORS)
             cells = np.bincount(parts.ravel(), minlength=markers.max() + 1)
             seeds = np.unique(markers[markers > 0])
             smallest = seeds[np.argmin(cells[seeds])]
             if cells[smallest] >= min_cells:
                 break
-            markers[markers == smallest] = 0  # too small to stand alone: its cells go to a neighbor
+            markers[markers == smallest] = 0  # too small a part: its cells go to a neighbor
             count -= 1
             parts = inside.astype(np.int32)
-        parted[window][inside] = parts[inside] + parted.max()
-    return Regions(keep_regions(parted, 1), regions.heatmap)
-
-
-def peak_features(activations: np.ndarray, regions: Regions) -> np.ndarray:
-    """The lesions' features: the activations at their peaks (equation 9).
-
-    Args:
-        activations: (K, h, w) of the backbone's last block, on the regions' grid or another one over the same
-            crop, whose cells hold the peaks; an array, or a torch tensor, which gives a tensor.
-
-    Returns:
-        (n, K), a row per region.
-    """
-    (h, w), (rows, columns) = activations.shape[1:], regions.labels.shape
-    row, column = regions.peaks.T
-    # the center of cell i of n lies at (2 i + 1) / 2 n of the crop
-    return activations[:, (2 * row + 1) * h // (2 * rows), (2 * column + 1) * w // (2 * columns)].T
-
-
-
-
-
-
-
-
-
-
-
-
-def _measure(labels: np.ndarray, heat: np.ndarray) -> Iterator[Region]:
-    if not labels.any():
-        return
-    for number, window in enumerate(ndimage.find_objects(labels), start=1):
-        rows, columns = window
-        inside = labels[window] == number
-        # argmax takes the first of equals in raster order; outside counts less than any heat
-        flat = int(np.argmax(np.where(inside, heat[window], -1)))
-        row, column = (int(i) for i in np.unravel_index(flat, inside.shape))
-        yield Region(
-            number=number,
-            peak=(rows.start + row, columns.start + column),
-            activation=float(heat[window][row, column]),
-            cells=int(np.count_nonzero(inside)),
-            box=(rows.start, columns.start, rows.stop, columns.stop),
-        )
+        split[window][inside] = parts[inside] + split.max()
+    return Regions(keep_regions(split, 1), regions.heatmap)
 
 
 def keep_regions(labels: np.ndarray, min_cells: int) -> np.ndarray:
@@ -184,7 +132,16 @@ def keep_regions(labels: np.ndarray, min_cells: int) -> np.ndarray:
     return new[labels]
 
 
-
-
-
-
+def _measure(labels: np.ndarray, heatmap: np.ndarray) -> Iterator[Region]:
+    for number, window in enumerate(ndimage.find_objects(labels) if labels.size else (), start=1):
+        rows, columns = window
+        inside = labels[window] == number
+        # argmax takes the first of equals in raster order; outside counts less than any activation
+        row, column = divmod(int(np.argmax(np.where(inside, heatmap[window], -1))), inside.shape[1])
+        yield Region(
+            number=number,
+            peak=(rows.start + row, columns.start + column),
+            activation=float(heatmap[window][row, column]),
+            cells=int(np.count_nonzero(inside)),
+            box=(rows.start, columns.start, rows.stop, columns.stop),
+        )

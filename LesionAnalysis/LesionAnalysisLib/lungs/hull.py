@@ -1,36 +1,36 @@
-"""Consolidated lung at the pleura: bright as muscle, so that no threshold finds it."""
+"""Adds consolidated lung at the pleura, which is as dense as muscle, so that no threshold separates it."""
 
 import numpy as np
 from scipy import ndimage
 from skimage.morphology import convex_hull_image
 
-_TISSUE_HU = (-700, 150)  # diseased lung, with or without contrast agent; bone is brighter
+_TISSUE_HU = (-700, 150)  # diseased lung, with or without contrast agent; bone is denser
 _BONE_HU = 180
-_RIB_GAP_MM = 12.0  # along the patient: ribs of the neighboring slices close the cage
-_WALL_MM = 2.0  # of pleura and muscle on the inner side of the ribs
-_MAX_DEPTH_MM = 50.0  # before the ribs
-_HULL_DEPTH_MM = 25.0
-_MIN_LUNG_MM = 20.0  # of lung on the way there; less is the tip of a lung beside liver or spine
-_DEEP_MM = 15.0  # of tissue in the back of a slice; healthy lung comes nearer to its ribs
-_EDGE_MM = 10.0  # of lung beside the tissue
-_DENSE_HU = -650  # healthy lung, with the blur of its border, is darker
+_RIB_GAP_MM = 12.0  # craniocaudal distance over which ribs of neighboring slices close the cage
+_WALL_MM = 2.0  # pleura and muscle inside the ribs
+_MAX_DEPTH_MM = 50.0  # of tissue between lung and ribs
+_HULL_DEPTH_MM = 25.0  # of tissue within the convex hull
+_MIN_LUNG_MM = 20.0  # of lung in that direction; less is the tip of a lung beside liver or spine
+_DEEP_MM = 15.0  # posterior tissue; healthy lung comes nearer to the ribs
+_EDGE_MM = 10.0  # of lung next to the tissue
+_DENSE_HU = -650  # healthy lung, including its blurred border, is less dense
 _DIRECTIONS = 180
 
 
 def rib_cage(hu, spacing):
-    """Bone in `hu` (s, r, c), spread along the patient so that neighboring ribs close their gaps."""
+    """Bone in ``hu`` (s, r, c), dilated craniocaudally to close the gaps between ribs."""
     reach = int(_RIB_GAP_MM / spacing[0])
     return ndimage.maximum_filter1d(hu > _BONE_HU, 2 * reach + 1, axis=0)
 
 
 def add_pleural_tissue(lung, hu, bones, spacing, center):
-    """`lung` (s, r, c), one lung on a coarse grid, with the soft tissue beside it that may be lung.
+    """``lung`` (s, r, c), one lung on a coarse grid, with the adjacent soft tissue that may be lung.
 
-    In every slice soft tissue is accepted beyond the lung as seen from `center` (row, column), the middle of
-    the chest: inside of the lung's convex hull; and, at the sides and in the back, before the ribs (`bones`,
-    see `rib_cage`) where the lung becomes denser towards it or, in the back, where it is deep. Heart, spine,
-    liver and stomach lie nearer than the lung or between its parts, and are left out; so is what is two
-    voxels wide or apart from the lung.
+    In every slice, in each direction from ``center`` (row, column), the middle of the chest, soft tissue beyond the
+    lung is added in two cases: within the convex hull of the lung; and, laterally and posteriorly, inside the ribs
+    (``bones``, see ``rib_cage``) if the lung becomes denser towards it or, posteriorly, if the tissue is deep. Heart,
+    spine, liver and stomach lie nearer than the lung or between its parts, and are excluded, as is tissue at most two
+    voxels wide or not connected to the lung.
     """
     direction, distance = _polar(lung.shape[1:], spacing[1:], center)
     columns = np.abs(np.arange(lung.shape[2]) - center[1]) * spacing[2]
@@ -56,14 +56,14 @@ def add_pleural_tissue(lung, hu, bones, spacing, center):
 
 
 def _dense(hu, direction):
-    """In which directions the mean of `hu` (n,), taken with the directions beside, is that of disease."""
+    """Directions in which the mean of ``hu`` (n,), smoothed over neighboring directions, is that of diseased lung."""
     counts = ndimage.uniform_filter1d(np.bincount(direction, minlength=_DIRECTIONS) * 1.0, 5, mode="wrap")
     sums = ndimage.uniform_filter1d(np.bincount(direction, hu, _DIRECTIONS), 5, mode="wrap")
     return sums > _DENSE_HU * np.maximum(counts, 1e-6)
 
 
 def _attached(extra, lung):
-    """What of `extra` (r, c) is more than a thin strip and touches `lung`."""
+    """The parts of ``extra`` (r, c) that are thicker than two pixels and connected to ``lung``."""
     both = ndimage.binary_opening(extra | lung, np.ones((3, 3), dtype=bool))
     labels, count = ndimage.label(both)
     touching = np.bincount(labels[lung], minlength=count + 1) > 0
@@ -72,7 +72,7 @@ def _attached(extra, lung):
 
 
 def _span(mask, direction, distance):
-    """Nearest and farthest distance of `mask` (r, c) in each direction; infinite and 0 where it has none."""
+    """Smallest and largest distance of ``mask`` (r, c) in each direction; infinity and 0 if it has no pixels there."""
     first = np.full(_DIRECTIONS, np.inf, dtype=np.float32)
     last = np.zeros(_DIRECTIONS, dtype=np.float32)
     np.minimum.at(first, direction[mask], distance[mask])
@@ -81,14 +81,14 @@ def _span(mask, direction, distance):
 
 
 def _hull(mask):
-    """Convex hull of `mask` (r, c); `mask` itself where that has no area."""
+    """Convex hull of ``mask`` (r, c), or ``mask`` itself if it is a line."""
     if min(np.ptp(line) for line in np.nonzero(mask)) < 2:
         return mask
     return convex_hull_image(mask, offset_coordinates=False)
 
 
 def _polar(shape, spacing, center):
-    """Direction (0.._DIRECTIONS) and distance in mm of every pixel of a slice from `center` (row, column)."""
+    """Direction (0.._DIRECTIONS - 1) and distance in mm of every pixel of a slice from ``center`` (row, column)."""
     rows = (np.arange(shape[0]) - center[0])[:, None] * spacing[0]
     columns = (np.arange(shape[1]) - center[1])[None, :] * spacing[1]
     turn = (np.arctan2(rows, columns) + np.pi) / (2 * np.pi)

@@ -1,4 +1,4 @@
-"""A CT and its lungs -> the slices that the network sees (paper, section 4.2.2)."""
+"""From a CT and its lungs to the slices that the network sees (section 4.2.2)."""
 
 from __future__ import annotations
 
@@ -7,52 +7,51 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from ..volume import CtVolume
-from .image_lungs import segment_image
-from .preprocessing import (
-    LungSlice,
-    Preprocessing,
-    anchor_gray_levels,
-    covered_pixels,
-    crop_box,
-    cut_image,
-    gray_scale,
-    gray_table,
-    resample,
-)
-from .volume_lungs import NO_LUNGS, segment_volume
+from .gray_scale import gray_anchors, gray_table, hu_scale, image_scale, volume_anchors, window
+from .image_lungs import segment_image, trim_frame
+from .lung_region import Box2D, LungRegion, LungSlice, covered_pixels, crop_box
+from .preprocessing import Preprocessing
+from .volume_lungs import NoLungsError, segment_volume
 
-_ANCHOR_SLICES = 24  # enough of a volume to measure its gray levels
-_AIR_HU, _TISSUE_HU = -1000, 40
+_CELL_MM = 1.6  # side of a cell of a lesion's contour
+_IMAGE_CELLS = 224  # the same for images without spacing: cells along the longer side
+_MIN_IMAGE = 16  # pixels a side; a smaller image shows nothing
 
 
 def segment_lungs(ct: CtVolume) -> np.ndarray:
-    """Lungs in `ct` as a mask (S, R, C) bool on its axial view: in 3D for a volume, else picture by picture.
+    """Lungs in ``ct`` as a mask (S, R, C) bool on its axial view: in 3D for a volume, else image by image.
 
-    Among pictures, one without lungs has an empty mask. Raises ValueError where there are no lungs at all.
+    An image without lungs among others has an empty mask.
+
+    Raises:
+        NoLungsError: there are no lungs at all.
     """
     axial = ct.axial()
     if ct.calibrated:
         return segment_volume(axial.array, axial.spacing, ct.name)
     mask = np.zeros(axial.array.shape, dtype=bool)
-    for index, picture in enumerate(_pictures(ct)):
-        rows, columns = picture.shape
-        mask[index, :rows, :columns] = segment_image(picture)
+    for index, image in enumerate(_images(ct)):
+        rows, columns = image.shape
+        mask[index, :rows, :columns] = segment_image(image)
     if not mask.any():
-        raise ValueError(NO_LUNGS.format(ct.name))
+        raise NoLungsError(ct.name)
     return mask
 
 
 def kept_slices(ct: CtVolume, mask: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
-    """Indices of the slices of `ct` that show enough lung to be judged, in stored order.
+    """Indices of the slices of ``ct`` that show enough lung to analyze, in stored order.
 
-    `mask` is (S, R, C) on the axial view. Of a volume, slices are dropped with less lung than
-    `min_area_share` of the largest, and with a mean below `min_mean` of the windowed, masked, tight crop in
-    [0, 1]. Of pictures, whose windows and sizes differ, only those without lungs are dropped.
+    Of a volume, slices are dropped with less lung than ``min_area_share`` of the largest, and with a mean below
+    ``min_mean`` of the windowed, masked, tight crop in [0, 1]. Of images, whose windows and sizes differ, only
+    those without lungs are dropped.
+
+    Args:
+        mask: (S, R, C) on the axial view.
     """
     array = ct.axial().array
     if mask.shape != array.shape:
         raise ValueError(f"The lung mask {mask.shape} does not fit the axial view of the CT {array.shape}.")
-    areas = np.array([np.count_nonzero(part) for part in mask])
+    areas = np.count_nonzero(mask, axis=(1, 2))
     if not ct.calibrated:
         return np.flatnonzero(areas)
     kept = np.flatnonzero(areas > preprocessing.min_area_share * areas.max(initial=0))
@@ -63,72 +62,132 @@ def kept_slices(ct: CtVolume, mask: np.ndarray, preprocessing: Preprocessing) ->
 def lung_slices(
     ct: CtVolume, mask: np.ndarray, preprocessing: Preprocessing, indices: Iterable[int] | None = None
 ) -> Iterator[LungSlice]:
-    """The slices of `ct` as the network sees them, made one by one as they are asked for.
+    """The slices of ``ct`` as the network sees them, made one by one as they are asked for.
 
-    `mask` (S, R, C) bool comes from `segment_lungs`. Slices that `kept_slices` drops are left out; `indices`
-    restricts the rest. The gray anchors of a volume are measured once, over all kept slices.
+    Slices that ``kept_slices`` drops are left out; ``indices`` restricts the rest. The gray anchors of a volume are
+    measured once, over all kept slices.
+
+    Args:
+        mask: (S, R, C) bool as from ``segment_lungs``.
+    """
+    for region in lung_regions(ct, mask, preprocessing, indices):
+        yield region.view(preprocessing.size, preprocessing.margin, preprocessing.masks(region.calibrated))
+
+
+def lung_regions(
+    ct: CtVolume, mask: np.ndarray, preprocessing: Preprocessing, indices: Iterable[int] | None = None,
+    reach: float | None = None,
+) -> Iterator[LungRegion]:  # fmt: skip
+    """The regions from which ``lung_slices`` are made.
+
+    Args:
+        mask, indices: as of ``lung_slices``.
+        reach: what is kept around the lungs' box on each side, as a share of its size; None: the margin.
     """
     kept = kept_slices(ct, mask, preprocessing)
     wanted = kept if indices is None else np.intersect1d(kept, np.asarray(list(indices), dtype=int))
-    return _cut_volume(ct, mask, preprocessing, kept, wanted) if ct.calibrated else (
-        _cut_images(ct, mask, preprocessing, wanted))
+    reach = preprocessing.margin if reach is None else reach
+    if ct.calibrated:
+        yield from _volume_regions(ct, mask, preprocessing, kept, wanted, reach)
+        return
+    images = list(_images(ct))
+    for index in wanted:
+        rows, columns = images[index].shape
+        region = image_region(images[index], mask[index, :rows, :columns], preprocessing, int(index), reach)
+        if region is not None:
+            yield region
 
 
-def _cut_volume(ct, mask, preprocessing, kept, wanted):
+def prepare_image(image: np.ndarray, preprocessing: Preprocessing, index: int = 0) -> LungSlice | None:
+    """A single image (H, W) uint8 as the network sees it; None for one without content.
+
+    Where no lungs are found, the whole image is taken (without a uniform frame) and ``found`` is False. Images are
+    never dropped by ``min_mean``, since their windows differ.
+
+    Raises:
+        ValueError: the array is no 8-bit image of one channel.
+    """
+    if image.ndim != 2 or image.dtype != np.uint8:
+        raise ValueError("An image must be two-dimensional, of one channel, with 8 bits.")
+    image = np.ascontiguousarray(image)
+    region = image_region(image, segment_image(image), preprocessing, index, preprocessing.margin)
+    if region is None:
+        return None
+    return region.view(preprocessing.size, preprocessing.margin, preprocessing.mask_images)
+
+
+def image_region(
+    image: np.ndarray, lungs: np.ndarray, preprocessing: Preprocessing, index: int, reach: float
+) -> LungRegion | None:
+    """The region of an image (H, W) uint8 with the mask ``lungs`` (all False: none found).
+
+    None for an image without content: smaller than 16 pixels a side, or of one gray level.
+    """
+    r0, r1, c0, c1 = trim_frame(image)
+    if min(r1 - r0, c1 - c0) < _MIN_IMAGE or np.ptp(image) == 0:
+        return None
+    box = whole = (r0 - 0.5, c0 - 0.5, r1 - 0.5, c1 - 0.5)
+    found = bool(lungs.any())
+    crop = crop_box(lungs, preprocessing.margin) if found else whole
+    if not preprocessing.mask_images and _fills(crop, whole):
+        crop = whole
+    elif found:
+        box = crop_box(lungs)
+    seen = covered_pixels(crop, image.shape)
+    part = image[seen]
+    anchors = gray_anchors(part, lungs[seen] if found else None) if preprocessing.anchor_gray_levels else None
+    area = covered_pixels(_grown(box, reach) if box is not whole else whole, image.shape)
+    inside = lungs[area] if found else np.ones_like(lungs[area])
+    return LungRegion(
+        gray_table(anchors)[image[area]], inside, box, found, False, image_scale(part, anchors),
+        (max(image.shape) / _IMAGE_CELLS,) * 2, (area[0].start, area[1].start), index,
+    )  # fmt: skip
+
+
+def _volume_regions(ct, mask, preprocessing, kept, wanted, reach) -> Iterator[LungRegion]:
     axial = ct.axial()
     anchors = volume_anchors(axial.array, mask, kept, preprocessing) if preprocessing.anchor_gray_levels else None
     table, scale = gray_table(anchors), hu_scale(preprocessing.window_hu, anchors)
+    cell = (_CELL_MM / axial.spacing[1], _CELL_MM / axial.spacing[0])
     for index in wanted:
-        crop = crop_box(mask[index], preprocessing.margin)
-        rows, columns = covered_pixels(crop, mask.shape[1:])
+        box = crop_box(mask[index])
+        rows, columns = covered_pixels(_grown(box, reach), mask.shape[1:])
         hu = slab_mean(axial.array[:, rows, columns], index, axial.spacing[2], preprocessing.slab_mm)
-        gray_levels = table[window(hu, preprocessing.window_hu)]
-        if preprocessing.mask_lungs:
-            gray_levels *= mask[index, rows, columns]
-        moved = (crop[0] - rows.start, crop[1] - columns.start, crop[2] - rows.start, crop[3] - columns.start)
-        yield LungSlice(int(index), resample(gray_levels, moved, preprocessing.size), crop, scale=scale)
+        yield LungRegion(
+            table[window(hu, preprocessing.window_hu)], mask[index, rows, columns], box, True, True, scale, cell,
+            (rows.start, columns.start), int(index),
+        )  # fmt: skip
 
 
-def _cut_images(ct, mask, preprocessing, wanted):
-    pictures = list(_pictures(ct))
-    for index in wanted:
-        rows, columns = pictures[index].shape
-        picture = np.ascontiguousarray(pictures[index])
-        cut = cut_image(picture, mask[index, :rows, :columns], preprocessing, int(index))
-        if cut is not None:
-            yield cut
+def _grown(box: Box2D, reach: float) -> Box2D:
+    r0, c0, r1, c1 = box
+    rows, columns = reach * (r1 - r0), reach * (c1 - c0)
+    return r0 - rows, c0 - columns, r1 + rows, c1 + columns
 
 
-def _pictures(ct):
-    """Each picture of `ct` (R, C) uint8 without the canvas that smaller ones were put on."""
+def _fills(crop: Box2D, whole: Box2D) -> bool:
+    """Whether the image was cropped to the lungs before: ``crop`` comes near to three of its sides.
+
+    What is left at the fourth is then more likely a consolidated part of the lungs, which no threshold finds.
+    """
+    height, width = whole[2] - whole[0], whole[3] - whole[1]
+    gaps = [abs(a - b) / length for a, b, length in zip(crop, whole, (height, width) * 2, strict=True)]
+    return sum(gap < 0.02 for gap in gaps) >= 3
+
+
+def _images(ct: CtVolume) -> Iterator[np.ndarray]:
+    """Each image of ``ct`` (R, C) uint8 without the canvas on which smaller ones were placed."""
     array = ct.axial().array
     shapes = ct.slice_shapes or [array.shape[1:]] * len(array)
-    for picture, (rows, columns) in zip(array, shapes, strict=True):
-        yield picture[:rows, :columns]
+    for image, (rows, columns) in zip(array, shapes, strict=True):
+        yield image[:rows, :columns]
 
 
-def window(hu, window_hu):
-    """`hu` (any shape) as gray levels uint8: the window's ends become 0 and 255."""
-    gray_levels = _windowed(np.asarray(hu, dtype=np.float32), window_hu)
-    return np.clip(np.rint(gray_levels, out=gray_levels), 0, 255, out=gray_levels).astype(np.uint8)
+def slab_mean(hu: np.ndarray, index: int, spacing_mm: float, slab_mm: float) -> np.ndarray:
+    """Mean of the slices of ``hu`` (S, r, c) over ``slab_mm`` around slice ``index``, (r, c).
 
-
-def hu_scale(window_hu, anchors):
-    """`LungSlice.scale` of a volume: the gray_levels of air (-1000 HU) and of soft tissue (40 HU)."""
-    return gray_scale(_windowed(np.array([_AIR_HU, _TISSUE_HU], dtype=float), window_hu), anchors)
-
-
-def _windowed(hu, window_hu):
-    """`window` before it rounds and clips."""
-    low, high = window_hu
-    return (hu - low) * (255.0 / (high - low))
-
-
-def slab_mean(hu, index, spacing_mm, slab_mm):
-    """Mean of the slices of `hu` (S, r, c) over `slab_mm` around slice `index`, (r, c).
-
-    A slice that the slab covers in part counts in part; at the ends of the volume the slab is cut off. Slices
-    that are at least as thick as the slab stay alone.
+    A slice that the slab covers in part is weighted by that part; at the ends of the volume the slab is cut off.
+    Slices at least as thick as the slab are returned alone.
     """
     reach = 0.5 * (slab_mm / spacing_mm - 1)  # slices to either side of the middle one
     if reach <= 0:
@@ -142,21 +201,8 @@ def slab_mean(hu, index, spacing_mm, slab_mm):
     return total / np.float32(weights)
 
 
-def volume_anchors(hu, mask, kept, preprocessing):
-    """Gray anchors (dark, bright) of a volume (S, R, C), over the lungs' boxes of up to 24 of its slices."""
-    if len(kept) == 0:
-        return None
-    gray_levels, lungs = [], []
-    for index in np.unique(kept[np.linspace(0, len(kept) - 1, _ANCHOR_SLICES).astype(int)]):
-        rows, columns = covered_pixels(crop_box(mask[index], preprocessing.margin), mask.shape[1:])
-        part = np.s_[index, rows.start:rows.stop:2, columns.start:columns.stop:2]
-        gray_levels.append(window(hu[part], preprocessing.window_hu).ravel())
-        lungs.append(mask[part].ravel())
-    return anchor_gray_levels(np.concatenate(gray_levels), np.concatenate(lungs))
-
-
-def _masked_mean(hu, lungs, window_hu):
-    """Mean in [0, 1] of the tight crop of a slice `hu` (R, C), black outside of `lungs`."""
+def _masked_mean(hu: np.ndarray, lungs: np.ndarray, window_hu: tuple[float, float]) -> float:
+    """Mean in [0, 1] of the tight crop of a slice ``hu`` (R, C), black outside ``lungs``."""
     rows, columns = covered_pixels(crop_box(lungs), lungs.shape)
-    part = np.s_[rows.start:rows.stop:2, columns.start:columns.stop:2]  # every second pixel will do
+    part = np.s_[rows.start:rows.stop:2, columns.start:columns.stop:2]  # every second pixel is enough
     return float((window(hu[part], window_hu) * lungs[part]).mean() / 255)

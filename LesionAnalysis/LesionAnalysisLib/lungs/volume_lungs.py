@@ -1,59 +1,64 @@
-"""Lungs in a CT volume in Hounsfield units, by thresholds and morphology only.
+"""Segments the lungs in a CT volume in Hounsfield units by thresholds and morphology.
 
-METHOD, "Preprocessing". What lungs are is decided on a coarse grid of about 2.5 mm (``coarse.py``); their
-border is drawn on the CT's own grid (``border.py``). Arrays are axial: (slices, rows, columns), rows from the
-front to the back.
+See docs/method.md, "Preprocessing". The segmentation is done on a coarse grid of about 2.5 mm (``coarse``), and its
+border is refined on the grid of the CT (``border``). Arrays are axial: (slices, rows, columns), with rows from anterior
+to posterior.
 """
 
 import numpy as np
 from scipy import ndimage
 from skimage.morphology import convex_hull_image
 
-from .border import draw_border
+from .border import refine_border
 from .coarse import CoarseGrid
 from .hull import add_pleural_tissue, rib_cage
 
-AIR_HU = -320  # between air-filled lung and soft tissue
-_OUTER_AIR_HU = -960, -850  # air and padding are darker over a whole voxel (if ill calibrated)
-_GAS_HU = -975, -900  # windpipe, bowel: the same, but for scatter; hyperinflated lung comes near it
+_AERATED_HU = -320  # between aerated lung and soft tissue
+_OUTSIDE_AIR_HU = -960, -850  # range of the upper limit of air outside the body and padding, by calibration
+_GAS_HU = -975, -900  # range of the upper limit of gas in airways and bowel; hyperinflated lung comes near it
 _MIN_GAS_ML = 1.0
-_BOWEL_HU = -930  # where three quarters of a part of air are darker, it holds no lung
-_LUNG_HU = -450  # where half of a part of air is brighter, it is the edge of something
-_MIN_AREA_MM2 = 2000.0  # a scan whose largest slice shows less lung than this shows none
-_MIN_PART_ML = 4.0  # smaller air-filled parts are not lung by themselves
+_BOWEL_GAS_HU = -930  # a component with three quarters of its voxels below contains no lung
+_LUNG_HU = -450  # a component with half of its voxels above is a partial-volume edge
+_MIN_AREA_MM2 = 2000.0  # least lung area in the largest slice
+_MIN_PART_ML = 4.0  # smaller aerated components are not lungs
 _HULL_STEP = 3  # coarse slices
 _CLOSING_MM = 6.0
-_MAX_HOLE_MM2 = 500.0  # vessel or nodule inside of a slice's lung; larger holes may be the dome of the liver
-_AIRY_HU = -300  # a lower value is not liver, even at its border
+_MAX_HOLE_MM2 = 500.0  # vessels and nodules; a larger hole in a slice may be the dome of the liver
+_NOT_LIVER_HU = -300  # below the values of the liver and its border
 
 _CROSS = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], dtype=bool)[None]  # neighbors within a slice
 
-NO_LUNGS = "No lungs were found in {}: give an axial chest CT in Hounsfield units that shows the lungs."
+
+class NoLungsError(ValueError):
+    """No lungs were found in a CT."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"No lungs were found in {name}: provide an axial chest CT in HU that shows the lungs.")
 
 
 def segment_volume(hu, spacing, label="this CT"):
-    """Lungs, with consolidations but without windpipe, in `hu` (S, R, C) int16 as a mask (S, R, C) bool.
+    """Lung mask (S, R, C) bool of ``hu`` (S, R, C) int16, with consolidations, without trachea and main bronchi.
 
-    `spacing` is (column, row, slice) in mm. Any slice thickness, field of view and part of the chest will do.
-    Raises ValueError where there are no lungs.
+    ``spacing`` is (column, row, slice) in mm. Any slice thickness, field of view and part of the chest is supported.
+    Raises NoLungsError if there are no lungs.
     """
     grid = CoarseGrid(hu, spacing)
-    lungs, airways = find_lungs(grid)
+    lungs, airways = _segment_coarse(grid)
     if not lungs.any() or lungs.sum(axis=(1, 2)).max() * grid.pixel_mm2 < _MIN_AREA_MM2:
-        raise ValueError(NO_LUNGS.format(label))
-    return draw_border(hu, grid, lungs, airways, AIR_HU)
+        raise NoLungsError(label)
+    return refine_border(hu, grid, lungs, airways, _AERATED_HU)
 
 
-def find_lungs(grid):
-    """Lungs and larger airways on the coarse grid, as two masks."""
-    air = grid.hu < AIR_HU
-    outside = _outer_air(grid, air)
+def _segment_coarse(grid):
+    """Masks of the lungs and of the larger airways, on the coarse grid."""
+    air = grid.hu < _AERATED_HU
+    outside = _outside_air(grid, air)
     body = _body_hull(grid)
     gas = _gas(grid, air & ~outside, body)
     parts = _lung_parts(grid, air & ~outside & ~gas, outside, gas, body)
     if not parts.any():
         return parts, gas
-    inner = _within(gas, parts, grid)
+    inner = _enclosed(gas, parts, grid)
     parts |= inner
     gas &= ~inner
     lungs = np.zeros_like(parts)
@@ -73,38 +78,38 @@ def find_lungs(grid):
     return lungs, gas & ~lungs
 
 
-def _outer_air(grid, air):
-    """Air and padding around the body: dark throughout and connected to the border of the slices.
+def _outside_air(grid, air):
+    """Air and padding outside the body, connected to the border of the slices.
 
-    Lungs that reach the border of the picture are brighter than air, so they stay.
+    Lungs that reach the border of a slice are denser than air and not included.
     """
     edges = [grid.hu[:, e] for e in (0, -1)] + [grid.hu[:, :, e] for e in (0, -1)]
     rim = np.concatenate([edge.ravel() for edge in edges])
-    limit = _OUTER_AIR_HU[0]
-    if np.mean(rim < AIR_HU) > 0.6:  # the body is free of the border: what is there is air
-        limit = np.clip(np.percentile(rim, 25) + 40, *_OUTER_AIR_HU)
+    limit = _OUTSIDE_AIR_HU[0]
+    if np.mean(rim < _AERATED_HU) > 0.6:  # the border is mostly air
+        limit = np.clip(np.percentile(rim, 25) + 40, *_OUTSIDE_AIR_HU)
     labels, count = ndimage.label(grid.hu < limit)
-    outer = np.zeros(count + 1, dtype=bool)
+    outside = np.zeros(count + 1, dtype=bool)
     for edge in (labels[:, 0], labels[:, -1], labels[:, :, 0], labels[:, :, -1]):
-        outer[edge] = True
-    outer[0] = False
-    # mattress and clothes lie in the outer air or between it and the body; the edge of both is half air
-    return ndimage.binary_dilation(outer[labels], _CROSS, iterations=2) & air
+        outside[edge] = True
+    outside[0] = False
+    # dilated over the partial-volume edges of body, mattress and clothes
+    return ndimage.binary_dilation(outside[labels], _CROSS, iterations=2) & air
 
 
 def _gas(grid, inner, body):
-    """Windpipe, main bronchi, stomach and bowel: large parts of the `inner` air that hold no lung tissue."""
+    """Gas in trachea, main bronchi, stomach and bowel: large components of ``inner`` air without lung tissue."""
     labels, _ = ndimage.label(inner)
     gas = np.zeros_like(inner)
     for label in _largest(labels, _voxels(grid, _MIN_PART_ML)):
         middle = ndimage.binary_erosion(labels == label, _CROSS)
-        if middle.any() and np.percentile(grid.hu[middle], 75) < _BOWEL_HU:
+        if middle.any() and np.percentile(grid.hu[middle], 75) < _BOWEL_GAS_HU:
             gas |= labels == label
     inner = inner & ~gas
     lung_hu = grid.hu[::_HULL_STEP][inner[::_HULL_STEP] & body]
     if lung_hu.size == 0:
         return gas
-    # windpipe and a bubble in the stomach may touch the lungs; emphysema and a scanner's offset move both
+    # trachea and stomach may be connected to the lungs; emphysema and calibration errors shift the limit
     limit = np.clip(np.median(lung_hu) - 95, *_GAS_HU)
     labels, _ = ndimage.label(inner & (grid.hu < limit))
     core = np.isin(labels, _largest(labels, _voxels(grid, _MIN_GAS_ML), 100))
@@ -112,23 +117,23 @@ def _gas(grid, inner, body):
 
 
 def _voxels(grid, volume_ml):
-    """Voxels of `volume_ml`, or less in a stack that is thinner than a centimetre: a slice holds little."""
+    """Number of voxels in ``volume_ml``, in proportion less in a stack thinner than a centimeter."""
     height_cm = len(grid.hu) * grid.spacing[0] / 10
     return volume_ml * min(1.0, height_cm) / grid.voxel_ml
 
 
 def _largest(labels, min_size, count=12):
-    """The labels (0 aside) of the `count` largest parts with more than `min_size` voxels, largest first."""
+    """The labels, except 0, of the ``count`` largest components of more than ``min_size`` voxels, largest first."""
     sizes = np.bincount(labels.ravel())
     sizes[0] = 0
     order = np.argsort(-sizes)[:count]
     return order[sizes[order] > min_size]
 
 
-def _within(gas, lungs, grid):
-    """The parts of `gas` that lie in `lungs`: cavities, bullae and emphysema, not airways or bowel."""
+def _enclosed(gas, lungs, grid):
+    """The components of ``gas`` within ``lungs``: cavities, bullae and emphysema, not airways or bowel."""
     labels, count = ndimage.label(gas)
-    found = np.zeros_like(gas)
+    enclosed = np.zeros_like(gas)
     rows, columns = (max(1, round(7.5 / mm)) for mm in grid.spacing[1:])
     for label, (slices, across, along) in enumerate(ndimage.find_objects(labels, count), start=1):
         part = (slices, slice(max(0, across.start - rows), across.stop + rows),
@@ -136,12 +141,12 @@ def _within(gas, lungs, grid):
         mask = labels[part] == label
         shell = ndimage.binary_dilation(mask, _CROSS, iterations=min(rows, columns)) & ~mask
         if lungs[part][shell].sum() > 0.45 * shell.sum():
-            found[part] |= mask
-    return found
+            enclosed[part] |= mask
+    return enclosed
 
 
 def _lung_parts(grid, candidates, outside, gas, body):
-    """The two lungs, or one where they touch, and larger pieces of them that disease has cut off."""
+    """The two lungs, or one if they are connected, and larger fragments that disease has separated."""
     labels, _ = ndimage.label(ndimage.binary_opening(candidates, _CROSS))
     beside = ndimage.binary_dilation(outside, _CROSS)
     kept = []
@@ -153,18 +158,18 @@ def _lung_parts(grid, candidates, outside, gas, body):
         if exposed < 0.3 and in_body and np.median(grid.hu[part]) < _LUNG_HU:
             if not kept:
                 main = part.sum()
-                beside = ndimage.binary_dilation(outside | gas, _CROSS)  # what is left of bowel is smaller
+                beside = ndimage.binary_dilation(outside | gas, _CROSS)  # smaller components may be rests of bowel gas
             if part.sum() >= 0.02 * main:
                 kept.append(label)
     grown = ndimage.binary_dilation(np.isin(labels, kept), _CROSS)
-    return grown & candidates  # what the opening took off
+    return grown & candidates  # restores what the opening removed
 
 
 def _body_hull(grid):
-    """The convex hull of the body in every _HULL_STEP-th slice: tables and mattresses lie outside of it."""
+    """Convex hull of the body in every _HULL_STEP-th slice, which excludes table and mattress."""
     hulls = np.zeros_like(grid.hu[::_HULL_STEP], dtype=bool)
     for hull, hu in zip(hulls, grid.hu[::_HULL_STEP], strict=True):
-        tissue = ndimage.binary_opening(hu > AIR_HU, np.ones((3, 3), dtype=bool))  # without shells of tables
+        tissue = ndimage.binary_opening(hu > _AERATED_HU, np.ones((3, 3), dtype=bool))  # without thin shells of tables
         labels, count = ndimage.label(tissue)
         if count:
             areas = np.bincount(labels.ravel())[1:]
@@ -174,7 +179,7 @@ def _body_hull(grid):
 
 
 def _middle(lungs):
-    """The column between two lungs (in the box around them); None where there is one, or no gap."""
+    """The column between the two lungs, in their bounding box; None for a single lung or without a gap."""
     profile = lungs.sum(axis=(0, 1))
     third = profile.size // 3
     if third == 0:
@@ -184,30 +189,30 @@ def _middle(lungs):
 
 
 def _close(part, spacing):
-    """Closing of `part` (s, r, c) by a ball of _CLOSING_MM, that also works across anisotropic voxels."""
+    """Closing of ``part`` (s, r, c) with a ball of _CLOSING_MM, for anisotropic voxels."""
     pad = [(int(np.ceil(_CLOSING_MM / mm)) + 1,) * 2 for mm in spacing]
     padded = np.pad(part, pad, mode="edge")
     near = ndimage.distance_transform_edt(~padded, sampling=spacing) <= _CLOSING_MM
-    if near.all():  # nothing to measure a distance to
-        return part | True
+    if near.all():  # no voxel to measure a distance to
+        return np.ones_like(part)
     closed = ndimage.distance_transform_edt(near, sampling=spacing) > _CLOSING_MM
     return closed[tuple(slice(n, -n) for n, _ in pad)] | part
 
 
 def _fill(part, hu, gas, pixel_mm2):
-    """`part` (s, r, c) without `gas` and without holes.
+    """``part`` (s, r, c) without ``gas``, and with holes filled.
 
-    Holes are what is closed in 3D, and what is closed within a slice if it is small or holds air: bronchi,
-    cavities, consolidations. The dome of the liver or stomach is a large hole without air.
+    Holes are enclosed in 3D, or within a slice if they are small or contain air (bronchi, cavities, consolidations).
+    The dome of the liver or stomach is a large hole without air.
     """
     part = ndimage.binary_fill_holes(part & ~gas)
-    airy = hu < _AIRY_HU
-    for mask, airy_slice in zip(part, airy, strict=True):
+    aerated = hu < _NOT_LIVER_HU
+    for mask, aerated_slice in zip(part, aerated, strict=True):
         holes, count = ndimage.label(~mask)
         if count > 1:
             areas = np.bincount(holes.ravel())
-            airy_areas = np.bincount(holes[airy_slice], minlength=count + 1)
-            fill = (areas * pixel_mm2 < _MAX_HOLE_MM2) | (airy_areas > 0.07 * areas)
+            aerated_areas = np.bincount(holes[aerated_slice], minlength=count + 1)
+            fill = (areas * pixel_mm2 < _MAX_HOLE_MM2) | (aerated_areas > 0.07 * areas)
             for edge in (holes[0], holes[-1], holes[:, 0], holes[:, -1]):
                 fill[edge] = False
             fill[0] = False

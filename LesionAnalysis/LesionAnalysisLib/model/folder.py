@@ -1,6 +1,6 @@
-"""The files of a model folder: where they lie, whether they are as they were written, what they say of themselves.
+"""The files of a model folder: where they are, whether they are unchanged, and what the model says of itself.
 
-Without torch, so that a model can introduce itself before anything is installed.
+Imports no torch, so that a model can be described before anything is installed.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 import re
 import stat
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -21,23 +21,20 @@ SCHEMA = 1
 CONFIG, WEIGHTS, CLUSTERS, CARD, CHECKSUMS = (
     "config.json", "weights.npz", "clusters.npz", "MODEL_CARD.md", "checksums.json"
 )  # fmt: skip
-_PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # of a file in the folder itself: no way out of it
-# far above what a model needs; a file may come from a stranger
+ADVICE = "reinstall LesionAnalysis or choose another model folder"
+STATISTICS_LEVEL = "c3"  # the backbone's map whose channel means ``input_statistics`` describe
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # a file in the folder itself, never outside
+# far above what a model needs; the files may be untrusted
 _MAX_BYTES = {CONFIG: 2**23, WEIGHTS: 2**29, CLUSTERS: 2**26, CARD: 2**18, CHECKSUMS: 2**16}
 _OTHER_MAX_BYTES = 2**26
-LEVELS = ("c3", "c4", "c5")  # of the backbone's maps
-_MAX_TEXT = 20_000  # characters of a title, a license, a class
-ADVICE = "install LesionAnalysis again or choose another model folder"
+_MAX_TEXT = 20_000  # characters of a title, a license, a class name
 
 
 def bundled_folders() -> list[Path]:
-    """Where a bundled model may lie: source tree, installed package, Slicer extension."""
-    library = Path(__file__).resolve().parent
-    return [
-        library.parent.parent / "Resources" / "Models",
-        library / "Models",
-        library.parent / "Resources" / "Models",
-    ]
+    """Where bundled models may be: in the source tree, the installed package, the Slicer extension."""
+    library = Path(__file__).resolve().parents[1]
+    resources = Path("Resources", "Models")
+    return [library.parents[1] / resources, library / "Models", library.parent / resources]
 
 
 def bundled_folder(model_id: str | None = None) -> Path:
@@ -46,12 +43,11 @@ def bundled_folder(model_id: str | None = None) -> Path:
     Raises FileNotFoundError where there is none, or none of that id.
     """
     for models in bundled_folders():
-        found = sorted(p.parent for p in models.glob(f"*/{CONFIG}"))
-        found = [p for p in found if model_id in (None, p.name)]
-        if found:
-            return found[-1]
+        folders = sorted(path.parent for path in models.glob(f"*/{CONFIG}") if model_id in (None, path.parent.name))
+        if folders:
+            return folders[-1]
     what = "no model" if model_id is None else f"no model {model_id!r}"
-    raise FileNotFoundError(f"LesionAnalysis comes with {what} here: {ADVICE}.")
+    raise FileNotFoundError(f"This LesionAnalysis comes with {what}: {ADVICE}.")
 
 
 def describe_model(folder: str | os.PathLike | None = None) -> dict[str, Any]:
@@ -59,17 +55,19 @@ def describe_model(folder: str | os.PathLike | None = None) -> dict[str, Any]:
 
     Raises OSError where a file is missing, ValueError where one was changed.
     """
-    folder = bundled_folder() if folder is None else existing_folder(folder)
-    files, _ = read_verified(folder)
-    return read_config(files[CONFIG], folder)
+    return read_model(bundled_folder() if folder is None else Path(folder))[0]
 
 
-def existing_folder(folder: str | os.PathLike) -> Path:
-    """``folder`` as a path. Raises FileNotFoundError where there is none."""
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise FileNotFoundError(f"There is no model folder {folder}: {ADVICE}.")
-    return folder
+def read_model(folder: Path) -> tuple[dict[str, Any], dict[str, bytes], str]:
+    """The configuration, the verified bytes of every file by name, and the checksum over all of them.
+
+    Raises OSError where a file is missing, ValueError where one was changed or the configuration is invalid.
+    """
+    files, checksum = read_verified(folder)
+    try:
+        return parse_config(files[CONFIG]), files, checksum
+    except ValueError as error:
+        raise damaged(folder, str(error)) from error
 
 
 def damaged(folder: Path, why: str) -> ValueError:
@@ -77,7 +75,9 @@ def damaged(folder: Path, why: str) -> ValueError:
 
 
 def read_verified(folder: Path) -> tuple[dict[str, bytes], str]:
-    """The bytes of every file by name, each as its checksum says, and the checksum over all of them."""
+    """The bytes of every file by name, each verified, and the checksum over all of them."""
+    if not folder.is_dir():
+        raise FileNotFoundError(f"There is no model folder {folder}: {ADVICE}.")
     listed = _read_file(folder, CHECKSUMS)
     try:
         sums = _parse_json(listed)
@@ -91,18 +91,18 @@ def read_verified(folder: Path) -> tuple[dict[str, bytes], str]:
             raise damaged(folder, f"{CHECKSUMS} lists a file outside of the folder")
         files[name] = _read_file(folder, name)
         if hashlib.sha256(files[name]).hexdigest() != expected:
-            raise damaged(folder, f"{name} is not as its checksum says")
+            raise damaged(folder, f"{name} does not match its checksum")
     return files, hashlib.sha256(listed).hexdigest()
 
 
 def _read_file(folder: Path, name: str) -> bytes:
-    """The bytes of a file of plausible size. A pipe would wait, a device has no end: neither is opened."""
-    path, most = folder / name, _MAX_BYTES.get(name, _OTHER_MAX_BYTES)
+    """The bytes of a file of plausible size. Reading a pipe would block and a device never end: both are refused."""
+    path = folder / name
     try:
         state = path.stat()
         if not stat.S_ISREG(state.st_mode):
             raise damaged(folder, f"{name} is no file")
-        if state.st_size > most:
+        if state.st_size > _MAX_BYTES.get(name, _OTHER_MAX_BYTES):
             raise damaged(folder, f"{name} is too large")
         with open(path, "rb") as file:
             return file.read(state.st_size)
@@ -111,15 +111,15 @@ def _read_file(folder: Path, name: str) -> bytes:
 
 
 def _parse_json(content: bytes) -> Any:
-    """Like ``json.loads``; ValueError for all that it cannot read.
+    """Like ``json.loads``, with ValueError for all that cannot be read.
 
-    A name that stands twice is refused: every reader would take another of its values.
+    Duplicate keys are refused: readers differ in which value they take.
     """
 
     def table(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         names = dict(pairs)
         if len(names) < len(pairs):
-            raise ValueError("a name stands in it twice")
+            raise ValueError("it has duplicate keys")
         return names
 
     try:
@@ -128,43 +128,40 @@ def _parse_json(content: bytes) -> Any:
         raise ValueError("it is nested too deeply") from error
 
 
-def read_config(content: bytes, folder: Path) -> dict[str, Any]:
-    """The fields of ``config.json`` as ``ModelBundle`` has them."""
+def parse_config(content: bytes) -> dict[str, Any]:
+    """The fields of ``config.json`` as ``ModelBundle`` has them.
+
+    Raises ValueError, with a reason that completes "The model is damaged because ...", where one is missing or invalid.
+    """
     try:
         config = _parse_json(content)
     except ValueError as error:
-        raise damaged(folder, f"{CONFIG} cannot be read") from error
+        raise ValueError(f"{CONFIG} cannot be read") from error
     try:
-        schema = _mapping(config).pop("schema")
+        schema = _mapping(config).get("schema")
         if type(schema) is not int or schema != SCHEMA:
             raise ValueError(f"its format is {schema!r}, and this LesionAnalysis reads format {SCHEMA}")
-        config = {name: cast(config[name]) for name, cast in _FIELDS.items()} | {
-            name: cast(config.get(name, default)) for name, (cast, default) in _OPTIONAL_FIELDS.items()
-        }
-    except (ValueError, KeyError, TypeError, OverflowError) as error:
-        why = f"{CONFIG} lacks {error}" if isinstance(error, KeyError) else str(error)
-        raise damaged(folder, why) from error
-    classes, positive = config["classes"], config["positive"]
-    if len(classes) != config["fecnn"].get("classes") or not 0 <= positive < len(classes):
-        raise damaged(folder, "its classes do not fit its network")
-    if not 0 < config["temperature"] < math.inf:
-        raise damaged(folder, "its temperature is not positive")
-    if not 0 < config["threshold"] < 1:
-        raise damaged(folder, "its threshold does not lie between 0 and 1")
+        config = {name: check(config[name]) for name, check in _FIELDS.items()}
+        if len(config["classes"]) != config["fecnn"]["classes"] or not 0 <= config["positive"] < len(config["classes"]):
+            raise ValueError("its classes do not fit its network")
+    except KeyError as error:
+        raise ValueError(f"{CONFIG} lacks {error}") from error
+    except (TypeError, OverflowError) as error:
+        raise ValueError(str(error)) from error
     return config
 
 
 def check_attachments(names: Iterable[str]) -> None:
     """Raise ValueError where files of these names would leave the folder, or replace one of its own or each other.
 
-    Case makes no difference, and no name ends in a dot: some systems would take it for the name of another file.
+    Case is ignored, and no name may end in a dot: some file systems would take it for another file's name.
     """
     files = {name.casefold() for name in (CONFIG, WEIGHTS, CLUSTERS, CARD, CHECKSUMS)}
     folders: set[str] = set()
     for name in names:
         parts = name.split("/")
         if len(parts) > 2 or any(not _PLAIN_NAME.fullmatch(part) or part.endswith(".") for part in parts):
-            raise ValueError(f"{name!r} cannot be attached to a model: give plain names, one folder deep at most.")
+            raise ValueError(f"{name!r} cannot be attached to a model: use plain names, one folder deep at most.")
         path, parents = name.casefold(), {part.casefold() for part in parts[:-1]}
         if path in files | folders or parents & files:
             raise ValueError(f"{name!r} cannot be attached to a model: the name is taken.")
@@ -173,16 +170,50 @@ def check_attachments(names: Iterable[str]) -> None:
 
 
 def is_plain(text: str) -> bool:
-    """Whether a name can be shown and written anywhere: no control characters, nothing that is no Unicode."""
+    """Whether a name can be shown and written anywhere: no control characters, no lone surrogates."""
     return not any(unicodedata.category(c) in ("Cc", "Cs") for c in text)
 
 
+# -- the fields of config.json ------------------------------------------------------------------------
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _is(types: type | tuple[type, ...], what: str) -> Callable[[Any], Any]:
+    """A check that returns a value of these types and raises TypeError for others."""
+
+    def check(value: Any) -> Any:
+        if not isinstance(value, types) or isinstance(value, bool):
+            raise TypeError(f"{_short(value)} should be {what}")
+        return value
+
+    return check
+
+
+_list, _mapping, _integer = _is(list, "a list"), _is(dict, "a table of settings"), _is(int, "a whole number")
+
+
+def _number(value: Any) -> float:
+    return float(_is((int, float), "a number")(value))  # OverflowError for an integer of hundreds of digits
+
+
+def _between_zero_and(limit: float, name: str) -> Callable[[Any], float]:
+    def check(value: Any) -> float:
+        if not 0 < (number := _number(value)) < limit:
+            raise ValueError(f"its {name} does not lie between 0 and {limit}")
+        return number
+
+    return check
+
+
 def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{_short(value)} should be a text")
-    if len(value) > _MAX_TEXT or not is_plain(value.replace("\n", "").replace("\t", "")):
-        raise ValueError(f"{_short(value)} should be a text that can be shown")
-    return value
+    text = _is(str, "a text")(value)
+    if len(text) > _MAX_TEXT or not is_plain(text.replace("\n", "").replace("\t", "")):
+        raise ValueError(f"{_short(text)} should be a text of at most {_MAX_TEXT} printable characters")
+    return text
 
 
 def _classes(value: Any) -> tuple[str, ...]:
@@ -192,78 +223,37 @@ def _classes(value: Any) -> tuple[str, ...]:
     return names
 
 
-def _list(value: Any) -> list[Any]:
-    if not isinstance(value, list):
-        raise TypeError(f"{_short(value)} should be a list")
+def _network(value: Any) -> dict[str, Any]:
+    if not 0 <= _number(_mapping(value)["dropout"]) <= 1:
+        raise ValueError("its network's dropout does not lie between 0 and 1")
     return value
 
 
-def _mapping(value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise TypeError(f"{_short(value)} should be a table of settings")
-    return value
-
-
-def _integer(value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"{_short(value)} should be a whole number")
-    return value
-
-
-def _number(value: Any) -> float:
-    if not isinstance(value, (int, float)) or isinstance(value, bool):
-        raise TypeError(f"{_short(value)} should be a number")
-    return float(value)
-
-
-def _numbers(value: Any) -> list[float]:
-    return [_number(one) for one in _list(value)]
-
-
-def _finite(values: Sequence[float], what: str) -> None:
-    if not all(map(math.isfinite, values)):
-        raise ValueError(f"{what} holds what is no finite number")
-
-
-def _calibration(value: Any) -> dict[str, Any]:
-    _finite([_number(one) for one in _mapping(value).values()], "its calibration of studies")
+def _study(value: Any) -> dict[str, Any]:
+    if not all(math.isfinite(_number(one)) for one in _mapping(value).values()):
+        raise ValueError("its study calibration has values that are not finite")
     return value
 
 
 def _statistics(value: Any) -> dict[str, Any] | None:
-    """``familiarity.input_statistics``: none, or as many deviations above 0 as means, directions, and a limit."""
-    if not value:
+    """``out_of_distribution.input_statistics``, or None."""
+    if value is None:
         return None
-    mean, deviation = (_numbers(_mapping(value)[name]) for name in ("mean", "deviation"))
-    components = [_numbers(one) for one in _list(value.get("components", []))]
-    _finite([*mean, *deviation, *chain(*components), _number(value["limit"])], "its statistics of the input")
-    same = {len(mean)} == {len(one) for one in (deviation, *components)}
-    if not same or min(deviation, default=0) <= 0 or value.get("level", LEVELS[-1]) not in LEVELS:
-        raise ValueError("its statistics of the input do not fit together")
+    mean, deviation, *components = (
+        [_number(one) for one in _list(row)]
+        for row in (_mapping(value)["mean"], value["deviation"], *_list(value["components"]))
+    )
+    if not all(map(math.isfinite, chain([_number(value["limit"])], mean, deviation, *components))):
+        raise ValueError("its input statistics have values that are not finite")
+    same = {len(mean)} == {len(row) for row in (deviation, *components)}
+    if not same or min(deviation, default=0) <= 0 or value["level"] != STATISTICS_LEVEL:
+        raise ValueError("its input statistics are inconsistent")
     return value
 
 
-def _cluster_names(value: Any) -> dict[int, str]:
-    if not all(number.isascii() and number.isdigit() and len(number) < 6 for number in _mapping(value)):
-        raise ValueError("its clusters should be numbered 1, 2, 3")
-    return {int(number): _text(name) for number, name in value.items()}
-
-
-def _network(value: Any) -> dict[str, Any]:
-    if not 0 <= _number(_mapping(value).get("dropout", 0)) <= 1:
-        raise ValueError("the dropout of its network does not lie between 0 and 1")
-    return value
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-_FIELDS = {
-    "id": _text, "title": _text, "license": _text, "classes": _classes,
-    "positive": _integer, "fecnn": _network, "preprocessing": _mapping, "temperature": _number,
-    "study": _calibration, "input_statistics": _statistics, "training": _mapping,
-    "cluster_names": _cluster_names,
+_FIELDS: dict[str, Callable[[Any], Any]] = {
+    "id": _text, "title": _text, "license": _text, "classes": _classes, "positive": _integer, "fecnn": _network,
+    "preprocessing": _mapping, "temperature": _between_zero_and(math.inf, "temperature"),
+    "threshold": _between_zero_and(1, "threshold"), "study": _study, "input_statistics": _statistics,
+    "training": _mapping,
 }  # fmt: skip
-_OPTIONAL_FIELDS = {"threshold": (_number, 0.5)}  # what models of before the field do without, and what they mean

@@ -3,11 +3,10 @@
     stored = quantize(arrays)  # {"conv.weight": int8, "scale/conv.weight": float32, "bn.bias": float32}
     arrays = dequantize(stored)  # float32 again
 
-Three things keep the network's answers where they were. The scale of each channel is the one with the
-least squared error, not simply the largest weight over 127. Rounding is balanced: what reaches a
-convolution went through a ReLU and so has a mean, hence the rounding errors of a kernel, and those of
-a channel, must cancel rather than add up to a shift of the whole output. And the weights of the first
-layers, a twentieth of a ResNet-50 but the source of most of the error, stay 16-bit floats.
+Three measures keep the outputs of the network. The scale of each channel is that of the least squared error, not simply
+the largest weight over 127. Rounding is balanced: the input of a convolution went through a ReLU and has a positive
+mean, so the rounding errors of a kernel, and those of a channel, must cancel rather than shift the whole output. And
+the weights of the first layers, a twentieth of a ResNet-50 but the source of most of the error, are 16-bit floats.
 """
 
 from __future__ import annotations
@@ -17,9 +16,9 @@ from collections.abc import Mapping
 import numpy as np
 
 LEVELS = 127  # symmetric: -127..127
-SCALE = "scale/"  # name of a tensor's scales: this and the tensor's own name
-_MIN_WEIGHTS = 200_000  # smaller tensors, such as all of ResNet-50's layer1 and layer2, stay floats
-_MIN_HALF = 16384  # of 16 bits from this size on
+SCALE = "scale/"  # prefix of the name of a tensor's scales
+_MIN_WEIGHTS = 200_000  # smaller tensors, such as ResNet-50's layer1 and layer2, are floats
+_MIN_HALF = 16384  # floats of 16 bits from this size on
 _HALF_RANGE = np.finfo(np.float16).min, np.finfo(np.float16).max
 _CLIPS = np.linspace(1.0, 0.7, 13, dtype=np.float32)
 
@@ -36,7 +35,7 @@ def quantize(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
             stored[name] = array
             continue
         if not np.isfinite(array).all():
-            raise ValueError(f"The network cannot be stored: {name} holds values that are no finite numbers.")
+            raise ValueError(f"The network cannot be stored: {name} has values that are not finite.")
         array = array.astype(np.float32)
         if array.ndim < 2 or array.size < _MIN_HALF:
             stored[name] = array
@@ -63,10 +62,10 @@ def dequantize(stored: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         elif scales.shape != array.shape[:1]:
             raise ValueError(f"The scales of {name} do not fit it.")
         else:
-            with np.errstate(over="ignore", invalid="ignore"):  # refused below
+            with np.errstate(over="ignore", invalid="ignore"):  # an error below
                 array = array * scales.reshape(-1, *[1] * (array.ndim - 1))
         if not np.isfinite(array).all():
-            raise ValueError(f"The network cannot be used: {name} holds values that are no finite numbers.")
+            raise ValueError(f"The network cannot be used: {name} has values that are not finite.")
         arrays[name] = array
     return arrays
 
@@ -74,8 +73,8 @@ def dequantize(stored: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 def quantize_weight(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """``weight`` (outputs, ...) float32 as int8 of the same shape and scales (outputs,) float32.
 
-    ``integers * scale`` is within one scale of every weight that was not clipped, and its sum over a
-    channel within half a scale.
+    ``integers * scale`` differs by less than one scale from every weight that was not clipped, and by less than half a
+    scale in the sum over a channel.
     """
     rows = weight.reshape(len(weight), -1)
     scales = _best_scales(rows)
@@ -89,9 +88,9 @@ def quantize_weight(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _best_scales(rows: np.ndarray) -> np.ndarray:
-    """For each row the scale, 0.7 to 1 times max / 127, of the least squared error."""
+    """For each row the scale, 0.7 to 1 times max / 127, with the least squared error."""
     largest = np.abs(rows).max(1)
-    largest[largest == 0] = 1.0  # a dead channel: any scale keeps its zeros
+    largest[largest == 0] = 1.0  # a channel of zeros: any scale will do
     best, least = np.zeros_like(largest), np.full_like(largest, np.inf)
     for clip in _CLIPS:
         scales = clip * largest / LEVELS
@@ -103,9 +102,9 @@ def _best_scales(rows: np.ndarray) -> np.ndarray:
 
 
 def _balance(exact: np.ndarray, integers: np.ndarray) -> np.ndarray:
-    """Round as many weights of each row the other way as bring the sum of errors to within one half.
+    """Round as many weights of each row the other way as make the sum of errors at most one half.
 
-    Those go first that were closest to the other side anyway; clipped ones stay.
+    Weights closest to the other side go first; clipped ones stay.
     """
     error = exact - integers
     surplus = np.rint(error.sum(1))[:, None]
@@ -115,4 +114,3 @@ def _balance(exact: np.ndarray, integers: np.ndarray) -> np.ndarray:
     np.put_along_axis(rank, order, np.arange(count)[None], axis=1)
     up, down = rank < surplus, count - 1 - rank < -surplus
     return np.clip(integers + up - down.astype(np.float32), -LEVELS, LEVELS)
-

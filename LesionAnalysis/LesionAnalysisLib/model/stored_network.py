@@ -13,23 +13,33 @@ from .quantization import SCALE, dequantize, quantize
 
 
 def as_stored(network: FeCNN) -> FeCNN:
-    """``network`` as a model folder gives it back: with its large weights in 8 bits.
+    """``network`` as a model folder restores it: with its large weights rounded to 8 bits.
 
     Raises:
         ValueError: a weight is not finite.
     """
-    return _network(network.settings, _stored(network))
+    return restore_network(network.settings, network_arrays(network))
 
 
-def _stored(network: FeCNN) -> dict[str, np.ndarray]:
+def network_arrays(network: FeCNN) -> dict[str, np.ndarray]:
+    """The quantized weights by name (see ``quantization.quantize``).
+
+    Raises:
+        ValueError: a weight is not finite.
+    """
     return quantize({name: _numpy(value) for name, value in network.state_dict().items()})
 
 
-def _network(settings: Mapping[str, Any], stored: Mapping[str, np.ndarray]) -> FeCNN:
-    with torch.device("meta"):  # no random start, which would take longer than reading the weights
+def restore_network(settings: Mapping[str, Any], stored: Mapping[str, np.ndarray]) -> FeCNN:
+    """The network of these settings and quantized weights, in float32 and evaluation mode.
+
+    Raises:
+        KeyError, RuntimeError, TypeError, ValueError: settings and weights do not describe one network.
+    """
+    with torch.device("meta"):  # no random initialization, which would take longer than reading the weights
         network = FeCNN(**settings)
     expected = network.state_dict()
-    for name, array in stored.items():  # before their scales are applied: what a file claims may be huge
+    for name, array in stored.items():  # before scales are applied: broadcasting may grow a malformed array
         if not name.startswith(SCALE) and array.shape != expected[name].shape:
             raise ValueError(f"{name} has the shape {array.shape}, not {tuple(expected[name].shape)}")
     state = {name: _tensor(array) for name, array in dequantize(stored).items()}
@@ -45,5 +55,5 @@ def _numpy(tensor: torch.Tensor) -> np.ndarray:
 
 
 def _tensor(array: np.ndarray) -> torch.Tensor:
-    tensor = torch.tensor(array)  # a copy: what happens to one network must not reach the next
+    tensor = torch.tensor(array)  # a copy: changes to one network must not reach the next
     return tensor.float() if tensor.is_floating_point() else tensor

@@ -1,7 +1,7 @@
-"""Convolutional backbones without their top: an image in, the maps C3, C4, C5 out (section 3.1.1).
+"""Convolutional backbones without classifier: an image in, the feature maps C3, C4, C5 out (section 3.1.1).
 
-Module names follow torchvision's state dictionaries, so that ImageNet weights saved from there
-load unchanged (Xception, which torchvision lacks, follows the block numbers of its paper).
+Modules are named as in torchvision, so that its ImageNet weights load unchanged (Xception, which torchvision lacks,
+follows the block numbers of its paper).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def conv(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions and a shortcut (He 2016, figure 5 left)."""
+    """Two 3x3 convolutions and a shortcut connection (He 2016, figure 5 left)."""
 
     expansion = 1
 
@@ -38,7 +38,7 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3, 1x1 and a shortcut; the stride is on the 3x3 as in torchvision (He 2016, figure 5 right)."""
+    """1x1, 3x3, 1x1 convolution and a shortcut; the 3x3 has the stride, as in torchvision (He 2016, figure 5 right)."""
 
     expansion = 4
 
@@ -58,9 +58,9 @@ class Bottleneck(nn.Module):
 
 
 class ResNet(nn.Module):
-    """Figure 3: five blocks, each half the size of the one before."""
+    """Figure 3: five blocks, each at half the resolution of the previous one."""
 
-    early = ("conv1", "bn1", "layer1")  # everything before C3's block: may stay frozen in training
+    early = ("conv1", "bn1", "layer1")  # layers before C3's block, which training may freeze
 
     def __init__(self, block: type[BasicBlock] | type[Bottleneck], depths: tuple[int, int, int, int]) -> None:
         super().__init__()
@@ -73,11 +73,6 @@ class ResNet(nn.Module):
         self.layer3 = self._stage(block, 256, depths[2], 2)
         self.layer4 = self._stage(block, 512, depths[3], 2)
         self.channels = tuple(width * block.expansion for width in (128, 256, 512))
-
-    @property
-    def last(self) -> nn.Module:
-        """What makes C5 of C4."""
-        return self.layer4
 
     def _stage(self, block: type, width: int, depth: int, stride: int) -> nn.Sequential:
         outputs = width * block.expansion
@@ -113,11 +108,6 @@ class Vgg16(nn.Module):
             layers.append(nn.MaxPool2d(2, 2))
         self.features = nn.Sequential(*layers)
 
-    @property
-    def last(self) -> nn.Module:
-        """What makes C5 of C4."""
-        return self.features[24:]
-
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         maps = []
         for layer in self.features:
@@ -128,7 +118,7 @@ class Vgg16(nn.Module):
 
 
 class Separable(nn.Sequential):
-    """Depthwise then pointwise convolution and batch norm (Chollet 2017)."""
+    """Depthwise and pointwise convolution, and batch norm (Chollet 2017)."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__(
@@ -137,7 +127,7 @@ class Separable(nn.Sequential):
 
 
 class XceptionBlock(nn.Module):
-    """ReLU and separable convolutions with a shortcut, halved by max pooling at stride 2."""
+    """ReLU and separable convolutions with a shortcut; stride 2 is a max pooling."""
 
     def __init__(self, widths: tuple[int, ...], stride: int = 1, first_relu: bool = True) -> None:
         super().__init__()
@@ -158,7 +148,7 @@ class XceptionBlock(nn.Module):
 
 
 class Xception(nn.Module):
-    """Entry, middle and exit flow of Chollet 2017, figure 5; padded so that every stride halves exactly."""
+    """Entry, middle and exit flow of Chollet 2017, figure 5; padded so that every stride halves the size exactly."""
 
     channels = (256, 728, 2048)
     early = ("stem", "block1")
@@ -175,11 +165,6 @@ class Xception(nn.Module):
         self.middle = nn.Sequential(*(XceptionBlock((728, 728, 728, 728)) for _ in range(8)))
         self.block12 = XceptionBlock((728, 728, 1024), 2)
         self.exit = nn.Sequential(Separable(1024, 1536), nn.ReLU(), Separable(1536, 2048), nn.ReLU())
-
-    @property
-    def last(self) -> nn.Module:
-        """What makes C5 of C4."""
-        return nn.Sequential(self.block12, self.exit)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         c3 = self.block2(self.block1(self.stem(x)))
@@ -201,45 +186,46 @@ def make_backbone(name: str) -> nn.Module:
     Raises:
         ValueError: no backbone has that name.
     """
-    return BACKBONES[_known(name)]()
+    _check_name(name)
+    return BACKBONES[name]()
 
 
-def _known(name: str) -> str:
+def _check_name(name: str) -> None:
     if name not in BACKBONES:
         raise ValueError(f"Unknown backbone {name!r}: choose one of {', '.join(BACKBONES)}.")
-    return name
 
 
 def find_imagenet(backbone: str) -> Path | None:
-    """The newest ImageNet weights of a backbone in torch's own cache, where torchvision puts them; None without any.
+    """The newest ImageNet weights of a backbone in torch's cache, where torchvision stores them; None without any.
 
     Nothing is downloaded. Raises ValueError where no backbone has that name.
     """
-    found = Path(torch.hub.get_dir(), "checkpoints").glob(f"{_known(backbone)}-*.pth")
-    return max(found, key=lambda path: (path.stat().st_mtime, path.name), default=None)
+    _check_name(backbone)
+    files = Path(torch.hub.get_dir(), "checkpoints").glob(f"{backbone}-*.pth")
+    return max(files, key=lambda path: (path.stat().st_mtime, path.name), default=None)
 
 
 def load_imagenet(backbone: nn.Module, path: str | os.PathLike) -> None:
-    """Fill ``backbone`` from a ``.pth`` file of tensors with torchvision's names.
+    """Load the weights of ``backbone`` from a ``.pth`` file of tensors with torchvision's names.
 
-    The tensors may lie under ``state_dict`` or ``model``, as in checkpoints of a training; others than the
-    backbone's, such as a top's, are ignored. For Xception the names are those of ``make_backbone("xception")``:
-    ``stem.0`` and ``.3`` (convolutions), ``.1`` and ``.4`` (batch norms); ``block1``, ``2``, ``3`` and ``12`` with
-    ``body.N`` and ``skip``, and ``middle.0`` to ``.7`` with ``body.N``, where N counts the ReLUs, too; ``exit.0``
-    and ``.2``. Each separable convolution has ``0`` (depthwise), ``1`` (pointwise) and ``2`` (batch norm).
+    The tensors may be nested under ``state_dict`` or ``model``, as in training checkpoints; others than the
+    backbone's, such as a classifier's, are ignored. Xception has ``stem.0`` and ``.3`` (convolutions), ``.1`` and
+    ``.4`` (batch norms); ``block1``, ``2``, ``3`` and ``12`` with ``body.N`` and ``skip``, and ``middle.0`` to ``.7``
+    with ``body.N``, where N counts the ReLUs, too; ``exit.0`` and ``.2``. Each separable convolution has ``0``
+    (depthwise), ``1`` (pointwise) and ``2`` (batch norm).
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file holds no tensors, or lacks one of the backbone, or has it in another shape.
+        ValueError: the file is damaged, or a tensor of the backbone is missing or has another shape.
     """
     if not Path(path).is_file():
-        raise FileNotFoundError(f"There is no file {path}: give a .pth file with the weights of the backbone.")
+        raise FileNotFoundError(f"There is no file {path}: provide a .pth file with the weights of the backbone.")
     try:
         stored = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, MemoryError):
         raise
-    except Exception as error:  # whatever bytes that are no torch file make of the unpickler
-        raise ValueError(f"{path} is damaged or no file of tensors that torch saved.") from error
+    except Exception as error:  # of an unpickler fed with arbitrary bytes
+        raise ValueError(f"{path} is damaged or no file of tensors saved by torch.") from error
     for name in ("state_dict", "model"):
         if isinstance(stored, dict) and isinstance(stored.get(name), dict):
             stored = stored[name]

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from .backbones import make_backbone
 
-# One mean and deviation for all three channels (the average of ImageNet's): a gray slice repeated
-# three times then equals a one-channel slice before a first layer summed over its channels.
+# One mean and standard deviation for all channels (the average of ImageNet's): three equal channels are then
+# equivalent to one channel and a first layer summed over its input channels.
 GRAY_MEAN, GRAY_STD = 0.449, 0.226
 WIDTH = 256  # channels of every pyramid level (section 3.1.2)
 
@@ -25,7 +25,7 @@ WIDTH = 256  # channels of every pyramid level (section 3.1.2)
 class FeaturePyramid(nn.Module):
     """Figure 4: lateral 1x1, top-down sum, 3x3 smoothing; P6 and P7 by stride 2 from C5 (section 3.1.2).
 
-    Without ReLU anywhere but before P7, P3 to P6 are linear in C3 to C5, which ``folding.py`` uses.
+    The only ReLU is before P7; P3 to P6 are linear in C3 to C5, which ``folding`` exploits.
     """
 
     levels = 5
@@ -49,7 +49,7 @@ class FeaturePyramid(nn.Module):
 
 
 class NoPyramid(nn.Module):
-    """Table 4 without FPN: C3, C4, C5 go to the summary as they are."""
+    """Table 4 without FPN: C3, C4, C5 are summarized as they are."""
 
     levels = 3
 
@@ -58,7 +58,7 @@ class NoPyramid(nn.Module):
 
 
 class Summary(nn.Module):
-    """1x1 convolution, batch norm and global average pooling: one 256-vector a level (section 3.1.2)."""
+    """1x1 convolution, batch norm and global average pooling: one vector of 256 per level (section 3.1.2)."""
 
     def __init__(self, channels: tuple[int, ...]) -> None:
         super().__init__()
@@ -72,18 +72,18 @@ class Summary(nn.Module):
 
 
 class EnsembleFusion(nn.Module):
-    """Section 3.1.3: every level scores the slice, omega weighs the levels, a linear layer decides."""
+    """Section 3.1.3: every level scores the slice, omega weights the levels, a linear layer classifies."""
 
     def __init__(self, levels: int, classes: int, rho: int, dropout: float) -> None:
         super().__init__()
         self.dropout = nn.Dropout(dropout)
         self.score = nn.ModuleList(nn.Linear(WIDTH, rho) for _ in range(levels))
         for layer in self.score:
-            nn.init.constant_(layer.bias, 0.1)  # against levels that the ReLU silences from the start
+            nn.init.constant_(layer.bias, 0.1)  # against scores that the ReLU zeroes from the start
         self.register_buffer("omega", torch.ones(levels))
         self.classify = nn.Linear(levels * rho, classes)
-        if rho == classes:  # each level starts as a vote, score k for class k; else chance may turn votes around,
-            with torch.no_grad():  # and equation 2 then takes a good level for a bad one and silences it
+        if rho == classes:  # start with score k voting for class k: a random start may invert the votes of a level,
+            with torch.no_grad():  # which equation 2 would take for a high error rate and suppress
                 self.classify.weight.mul_(0.1).add_(torch.eye(classes).repeat(1, levels))
 
     def scores(self, pooled: Tensor) -> Tensor:
@@ -107,7 +107,7 @@ class EnsembleFusion(nn.Module):
 
 
 class NoFusion(nn.Module):
-    """Table 4 without fusion: the levels side by side before one linear layer."""
+    """Table 4 without fusion: the concatenated levels and one linear layer."""
 
     def __init__(self, levels: int, classes: int, dropout: float) -> None:
         super().__init__()
@@ -119,7 +119,7 @@ class NoFusion(nn.Module):
 
 
 class DenseTop(nn.Module):
-    """The plain CNN of tables 3 and 4: pooled C5, two dense ReLU layers, one linear layer."""
+    """The plain CNN of tables 3 and 4: pooled C5, two dense layers with ReLU, one linear layer."""
 
     def __init__(self, channels: int, classes: int, dropout: float) -> None:
         super().__init__()
@@ -133,7 +133,7 @@ class DenseTop(nn.Module):
 
 
 class LinearTop(nn.Module):
-    """Pooled C5 and one linear layer: no row of the paper's tables, but what its rival CAM needs (Zhou 2016)."""
+    """Pooled C5 and one linear layer, as CAM needs it (Zhou 2016); not in the paper."""
 
     def __init__(self, channels: int, classes: int, dropout: float) -> None:
         super().__init__()
@@ -145,7 +145,7 @@ class LinearTop(nn.Module):
 
 
 class LesionHead(nn.Module):
-    """Lesion or not, cell by cell of P3; not in the paper. Taught by synthesized lesions and by slices without any."""
+    """Segments lesions on the grid of P3; trained with synthesized lesions and slices without any; not in the paper."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -181,26 +181,22 @@ class PyramidTop(nn.Module):
     def forward(self, c3: Tensor, c4: Tensor, c5: Tensor) -> Tensor:
         return self.fusion(self.pooled(c3, c4, c5))
 
-    def lesion_logits(self, c3: Tensor, c4: Tensor, c5: Tensor) -> Tensor:
-        """Of every cell of P3, (N, H/8, W/8); only with a lesion head."""
-        return self.lesions(self.pyramid(c3, c4, c5)[0])
-
 
 class FeCNN(nn.Module):
-    """A gray slice in, the logits of its classes out.
+    """Logits of the classes of a gray slice.
 
     Args:
         backbone: ``resnet18``, ``resnet50`` (the paper's), ``vgg16`` or ``xception``.
         classes: C, 2 or 3.
-        fpn, fusion: False leaves the module out, as in table 4.
-        rho: length of a level's score; None means C, without which equation 3 makes no sense.
+        fpn, fusion: False omits the module, as in table 4.
+        rho: length of a level's score; None: C, which equation 3 implies.
         dropout: share of the pooled features dropped in training.
-        linear_top: without FPN and fusion, one linear layer in place of table 4's dense ReLU layers.
-        lesion_head: a ``LesionHead`` on the feature pyramid; the diagnosis does not depend on it.
+        linear_top: without FPN and fusion, one linear layer in place of table 4's dense layers.
+        lesion_head: add a ``LesionHead`` to the feature pyramid; the logits do not depend on it.
 
     Raises:
-        ValueError: unknown backbone, fewer than two classes, a linear top beside FPN or fusion, a lesion head
-            without FPN, or an input whose sides are no multiple of 32.
+        ValueError: unknown backbone, fewer than two classes, a linear top with FPN or fusion, a lesion head without
+            FPN, or an input whose sides are not multiples of 32.
     """
 
     def __init__(
@@ -212,9 +208,9 @@ class FeCNN(nn.Module):
         if classes < 2:
             raise ValueError(f"FeCNN needs at least two classes, not {classes}.")
         if linear_top and (fpn or fusion):
-            raise ValueError("A linear top stands in place of FPN and fusion: leave out both.")
+            raise ValueError("A linear top replaces FPN and fusion: switch off both.")
         if lesion_head and not fpn:
-            raise ValueError("A lesion head stands on the feature pyramid: do not leave that out.")
+            raise ValueError("A lesion head needs the feature pyramid: switch FPN on.")
         self.settings = {
             "backbone": backbone, "classes": classes, "fpn": fpn, "fusion": fusion,
             "rho": rho or classes, "dropout": dropout, "linear_top": linear_top,

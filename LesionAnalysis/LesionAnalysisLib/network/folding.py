@@ -1,9 +1,8 @@
-"""FeCNN for inference: the same function of its input for a fraction of the work.
+"""FeCNN for inference: the same function of its input at a fraction of the cost.
 
-Batch norms are folded into the convolutions before them. And because everything between C3..C5 and the
-pooled vectors is linear (but P7), pooling may go first: the mean of a 3x3 convolution's output needs
-only nine sums of its input, one a kernel offset. The pyramid then never has to be computed as maps,
-neither forward nor, for Grad++, backward. ``Testing/test_fecnn.py`` holds both against each other.
+Batch norms are folded into the preceding convolutions. And since everything between C3..C5 and the pooled vectors but
+P7 is linear, pooling may come first: the mean of a 3x3 convolution's output needs only nine sums of its input, one per
+kernel offset. The maps of the pyramid are never computed, neither forward nor, for Grad++, backward.
 """
 
 from __future__ import annotations
@@ -17,29 +16,28 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from .backbones import ResNet, Vgg16
-from .dilation import without_stride
 from .fecnn import GRAY_MEAN, GRAY_STD, EnsembleFusion, FeaturePyramid, FeCNN, NoFusion, PyramidTop
 
-# Sums of a map upsampled by two (nearest), from those of the map itself: along one axis
-# "without the last" becomes without + all, "all" becomes 2 all, "without the first" becomes without + all.
+# Sums of a map upsampled by two (nearest) from those of the map itself, along one axis: "without the last" becomes
+# "without the last" + "all", "all" becomes 2 "all", "without the first" becomes "without the first" + "all".
 _UPSAMPLE = torch.tensor([[1.0, 1.0, 0.0], [0.0, 2.0, 0.0], [0.0, 1.0, 1.0]])
 
 
 def window_sums(x: Tensor) -> Tensor:
     """For (N, C, H, W): the sum under each offset of a zero-padded 3x3 kernel, (N, C, 3, 3) float32.
 
-    Offset 0 of an axis misses its last line, 1 sees all, 2 misses the first.
+    Along each axis, offset 0 covers all lines but the last, 1 all, 2 all but the first.
     """
     return _WindowSums.apply(x)
 
 
 class _WindowSums(torch.autograd.Function):
-    """Sums with a gradient in closed form: every pixel gets the gradients of the windows that see it."""
+    """Sums with a gradient in closed form: every pixel gets the gradients of the windows that cover it."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
         ctx.shape, ctx.dtype = x.shape, x.dtype
-        lines = x.permute(0, 2, 3, 1)  # (N, H, W, C), which is how channels-last lies in memory
+        lines = x.permute(0, 2, 3, 1)  # (N, H, W, C), the memory order of channels-last
         total = lines.new_zeros(lines[:, 0].shape, dtype=torch.float32)
         for line in lines.unbind(1):  # torch's own sum of bf16 in float32 takes 25 times as long on a CPU
             total += line
@@ -50,16 +48,16 @@ class _WindowSums(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         _, _, height, width = ctx.shape
-        rows, columns = _seen(height, gradient), _seen(width, gradient)
+        rows, columns = _covered(height, gradient), _covered(width, gradient)
         spread = torch.einsum("ncab,ay,bx->nyxc", gradient, rows, columns)
         return spread.to(ctx.dtype).permute(0, 3, 1, 2)
 
 
-def _seen(length: int, like: Tensor) -> Tensor:
-    """(3, length): which lines of an axis each offset sees."""
-    seen = torch.ones((3, length), dtype=like.dtype, device=like.device)
-    seen[0, -1] = seen[2, 0] = 0
-    return seen
+def _covered(length: int, like: Tensor) -> Tensor:
+    """(3, length): 1 for the lines of an axis that each offset covers."""
+    covered = torch.ones((3, length), dtype=like.dtype, device=like.device)
+    covered[0, -1] = covered[2, 0] = 0
+    return covered
 
 
 def _upsampled(sums: Tensor) -> Tensor:
@@ -68,7 +66,7 @@ def _upsampled(sums: Tensor) -> Tensor:
 
 
 def _fuse(module: nn.Module) -> None:
-    """Fold, in place, every batch norm that directly follows a convolution (by torchvision's names or order)."""
+    """Fold, in place, every batch norm that directly follows a convolution (by torchvision's names or by order)."""
     for child in module.children():
         _fuse(child)
     names = list(module._modules)
@@ -82,57 +80,38 @@ def _fuse(module: nn.Module) -> None:
             module._modules[second] = nn.Identity()
 
 
-def _matrix(projection: nn.Sequential) -> tuple[Tensor, Tensor]:
-    """A fused 1x1 convolution as weight (outputs, inputs) and bias (outputs,)."""
-    layer = projection[0]
-    return layer.weight[:, :, 0, 0].detach().clone(), layer.bias.detach().clone()
-
-
 class PooledPyramid(nn.Module):
-    """``FeaturePyramid`` followed by ``Summary`` with the pooling done first; float32 throughout but P6."""
+    """``FeaturePyramid`` followed by ``Summary``, with the pooling first; in float32 but for P6 and P7."""
 
     def __init__(self, top: PyramidTop) -> None:
         super().__init__()
         pyramid: FeaturePyramid = top.pyramid
-        for i in range(3):
-            self._keep(f"lateral{i}", _matrix(pyramid.lateral[i]))
-            self._keep(f"smooth{i}", (pyramid.smooth[i].weight.detach(), pyramid.smooth[i].bias.detach()))
-        for i in range(5):
-            self._keep(f"project{i}", _matrix(top.summary.project[i]))
+        self.lateral = nn.ModuleList(copy.deepcopy(fused[0]).float() for fused in pyramid.lateral)
+        self.smooth = nn.ModuleList(copy.deepcopy(layer).float() for layer in pyramid.smooth)
+        self.project = nn.ModuleList(copy.deepcopy(fused[0]).float() for fused in top.summary.project)
         self.p6, self.p7 = pyramid.p6, pyramid.p7
 
-    def _keep(self, name: str, pair: tuple[Tensor, Tensor]) -> None:
-        self.register_buffer(f"{name}_weight", pair[0].float())
-        self.register_buffer(f"{name}_bias", pair[1].float())
-
-    def _linear(self, name: str, x: Tensor) -> Tensor:
-        return F.linear(x, getattr(self, f"{name}_weight"), getattr(self, f"{name}_bias"))
-
     def _lateral_sums(self, i: int, c: Tensor) -> Tensor:
-        weight, bias = getattr(self, f"lateral{i}_weight"), getattr(self, f"lateral{i}_bias")
-        count = window_sums(torch.ones(1, 1, *c.shape[2:], device=c.device))
-        return torch.einsum("ncyx,oc->noyx", window_sums(c), weight) + bias[:, None, None] * count
-
-    def _smooth_mean(self, i: int, sums: Tensor, size: int) -> Tensor:
-        weight, bias = getattr(self, f"smooth{i}_weight"), getattr(self, f"smooth{i}_bias")
-        return F.linear(sums.flatten(1), weight.flatten(1)) / size + bias
+        layer, count = self.lateral[i], window_sums(torch.ones(1, 1, *c.shape[2:], device=c.device))
+        sums = torch.einsum("ncyx,oc->noyx", window_sums(c), layer.weight[:, :, 0, 0])
+        return sums + layer.bias[:, None, None] * count
 
     def forward(self, c3: Tensor, c4: Tensor, c5: Tensor) -> Tensor:
         m5 = self._lateral_sums(2, c5)
         m4 = self._lateral_sums(1, c4) + _upsampled(m5)
         m3 = self._lateral_sums(0, c3) + _upsampled(m4)
-        means = [
-            self._smooth_mean(i, m, c.shape[2] * c.shape[3])
-            for i, (m, c) in enumerate(((m3, c3), (m4, c4), (m5, c5)))
-        ]
+        means = [F.linear(m.flatten(1), layer.weight.flatten(1)) / c[0, 0].numel() + layer.bias
+                 for layer, m, c in zip(self.smooth, (m3, m4, m5), (c3, c4, c5), strict=True)]  # fmt: skip
         p6 = self.p6(c5.to(self.p6.weight.dtype))
         p7 = self.p7(F.relu(p6))
         means += [p.mean((2, 3), dtype=torch.float32) for p in (p6, p7)]
-        return torch.stack([self._linear(f"project{i}", m) for i, m in enumerate(means)], 1)
+        pooled = [F.linear(m, layer.weight.flatten(1), layer.bias)
+                  for layer, m in zip(self.project, means, strict=True)]  # fmt: skip
+        return torch.stack(pooled, 1)
 
 
 class FoldedTop(nn.Module):
-    """``PyramidTop`` on the pooled pyramid."""
+    """``PyramidTop`` with a ``PooledPyramid``."""
 
     def __init__(self, top: PyramidTop) -> None:
         super().__init__()
@@ -144,7 +123,7 @@ class FoldedTop(nn.Module):
 
 
 class LesionMap(nn.Module):
-    """P3 and the lesion head on it, without the levels that it does not need."""
+    """The lesion head's probability in each cell of P3: (N, H/8, W/8) float32, from C3, C4, C5."""
 
     def __init__(self, top: PyramidTop) -> None:
         super().__init__()
@@ -158,7 +137,7 @@ class LesionMap(nn.Module):
 
 
 class InFloat32(nn.Module):
-    """Computes ``module`` in float32 and rounds only what comes out of it to ``dtype``."""
+    """Computes ``module`` in float32 and rounds only its output to ``dtype``."""
 
     def __init__(self, module: nn.Module, dtype: torch.dtype) -> None:
         super().__init__()
@@ -169,7 +148,7 @@ class InFloat32(nn.Module):
 
 
 def _keep_first_layers(maps: nn.Module, dtype: torch.dtype) -> None:
-    """Let the layers whose rounding shows in the probabilities compute in float32; the others hold ``dtype``."""
+    """Compute the first layers, whose rounding errors matter most, in float32 and all others in ``dtype``."""
     if isinstance(maps, ResNet):  # the stem and the first block
         first = nn.Sequential(maps.conv1, maps.relu, maps.maxpool, maps.layer1[0])
         maps.layer1 = maps.layer1[1:]
@@ -186,8 +165,10 @@ def _keep_first_layers(maps: nn.Module, dtype: torch.dtype) -> None:
 class FoldedFeCNN(nn.Module):
     """A copy of a trained ``FeCNN`` for inference, with the same ``backbone``, ``head`` and ``forward``.
 
+    ``lesion_map`` is the folded lesion head (see ``LesionMap``), or None.
+
     Args:
-        network: left as it is.
+        network: is not changed.
         dtype: of the convolutions, such as ``torch.bfloat16``; the first layers, sums, scores and logits stay
             float32.
     """
@@ -204,7 +185,7 @@ class FoldedFeCNN(nn.Module):
         if isinstance(self.head, PyramidTop) and isinstance(self.head.pyramid, FeaturePyramid):
             self.head = FoldedTop(self.head)
         self.gray = isinstance(self.maps, ResNet)
-        if self.gray:  # three equal channels before one layer are one channel before its summed weights
+        if self.gray:  # three equal input channels are equivalent to one with summed weights
             first = self.maps.conv1
             self.maps.conv1 = nn.Conv2d(1, first.out_channels, 7, 2, 3)
             self.maps.conv1.weight = nn.Parameter(first.weight.sum(1, keepdim=True))
@@ -214,13 +195,9 @@ class FoldedFeCNN(nn.Module):
             _keep_first_layers(self.maps, dtype)
         self.maps.to(memory_format=torch.channels_last)
         for name, module in self.head.named_modules():
-            if isinstance(module, nn.Conv2d) and ("p6" in name or "p7" in name or not self._pooled):
+            if isinstance(module, nn.Conv2d) and ("p6" in name or "p7" in name or not isinstance(self.head, FoldedTop)):
                 module.to(dtype=dtype, memory_format=torch.channels_last)
         self.eval()
-
-    @property
-    def _pooled(self) -> bool:
-        return isinstance(self.head, FoldedTop)
 
     def backbone(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """C3, C4, C5 of gray slices ``x`` (N, 1, H, W) in 0..1, in ``dtype`` and channels-last."""
@@ -228,14 +205,6 @@ class FoldedFeCNN(nn.Module):
         if not self.gray:
             x = x.expand(-1, 3, -1, -1)
         return self.maps(x.contiguous(memory_format=torch.channels_last))
-
-    def fine_c5(self, c4: Tensor) -> Tensor:
-        """C5 on the grid of C4, (N, K5, H/16, W/16): see ``dilation.py``."""
-        return without_stride(self.maps.last)(c4)
-
-    def lesion_heat(self, c3: Tensor, c4: Tensor, c5: Tensor) -> Tensor | None:
-        """The lesion head's probability in every cell of P3, (N, H/8, W/8) float32; None without such a head."""
-        return None if self.lesion_map is None else self.lesion_map(c3, c4, c5)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(*self.backbone(x))  # (N, C) float32

@@ -1,10 +1,9 @@
-"""Grad++ (section 3.2.1) and its rivals: activations and gradients -> lesion activation heatmap.
+"""Grad++ (section 3.2.1) and other saliency rules: activations and gradients -> lesion activation heatmap.
 
-Each rule takes the activations ``A`` of the backbone's last block and the gradients ``G`` of the
-positive class's log-odds with respect to them, and returns one heatmap per slice. Upsampling,
-normalization and regions are another matter: see ``lesions.py``.
+Each rule takes the activations ``A`` of the backbone's last block and the gradients ``G`` of the positive class's
+log-odds with respect to them, and returns one heatmap per slice. Normalization and regions: see ``lesions.regions``.
 
-    heat, logits = heatmaps(network.head, *network.backbone(images), positive=1)
+    heatmap, logits = heatmaps(network.head, *network.backbone(images), positive=1)
 """
 
 from __future__ import annotations
@@ -19,11 +18,10 @@ Rule = Callable[[Tensor, Tensor], Tensor]  # (N, K, h, w), (N, K, h, w) -> (N, h
 
 
 def log_odds(logits: Tensor, positive: int) -> Tensor:
-    """How much more likely the positive class is than all others together: z_c - logsumexp(z_others).
+    """Log-odds of the positive class against all others together: z_c - logsumexp(z_others).
 
-    The gradient of the probability is this one's gradient times p(1 - p): the same map once each map
-    is normalized by itself. The factor, however, rounds to zero where p = 1.0, and the map with it;
-    the log-odds keep theirs however sure the network is.
+    The gradient of the probability is that of the log-odds times p(1 - p), which gives the same map after
+    normalization, but rounds to zero where p = 1.0. The gradient of the log-odds does not vanish.
 
     Args:
         logits: (N, C) before the softmax, C >= 2.
@@ -60,8 +58,8 @@ def gradcam_plus_plus(activations: Tensor, gradients: Tensor) -> Tensor:
     are powers of the first: alpha = g^2 / (2 g^2 + g^3 sum(A)).
     """
     a, g = _maps(activations, gradients)
-    # A map is normalized later, so a common factor is free: with g scaled to at most 1, g^2 cannot
-    # underflow to an alpha of 0/0. Only g * sum(A) must keep its size, hence `top` once more below.
+    # A common factor does not matter, as maps are normalized later: with g scaled to at most 1, g^2 cannot underflow
+    # to an alpha of 0/0. Only g * sum(A) must keep its size, hence `top` once more below.
     top = g.abs().amax(dim=(1, 2, 3), keepdim=True)
     unit = g / top.clamp_min(torch.finfo(g.dtype).tiny)
     below = 2 + unit * top * a.sum(dim=(2, 3), keepdim=True)  # alpha = 1 / (2 + g sum(A)) where g != 0
@@ -117,35 +115,25 @@ SALIENCY: dict[str, Rule] = {
 
 
 def heatmaps(
-    head: Callable[[Tensor, Tensor, Tensor], Tensor],
-    c3: Tensor,
-    c4: Tensor,
-    c5: Tensor,
-    positive: int,
-    method: str = "grad++",
-    fine_c5: Tensor | None = None,
-    fuse_scales: bool = False,
-) -> tuple[Tensor, Tensor]:
-    """Lesion activation heatmaps of a batch, running forward and backward through the head alone.
+    head: Callable[[Tensor, Tensor, Tensor], Tensor], c3: Tensor, c4: Tensor, c5: Tensor, positive: int,
+    method: str = "grad++", fuse_scales: bool = False,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """Lesion activation heatmaps of a batch, by a forward and backward pass through the head alone.
 
-    The backbone needs no gradients and is not run again: only C5 becomes a leaf. The feature maps may
-    come from ``torch.inference_mode()`` or ``no_grad()``, and this may be called inside either: inference
-    tensors cannot be saved for a backward pass, so such inputs are copied (and only such). No hook is
-    set, and neither the inputs nor the head's parameters are left with a gradient.
+    The backbone is not run again and needs no gradients. The feature maps may come from ``torch.inference_mode()`` or
+    ``no_grad()``, and this may be called inside either; inference tensors, which cannot be saved for a backward pass,
+    are copied. No hook is set, and neither the inputs nor the head's parameters keep a gradient.
 
     Args:
         head: maps (C3, C4, C5) to logits (N, C), such as ``FeCNN.head``; in evaluation mode.
         c3, c4, c5: feature maps of the backbone, (N, K_i, h_i, w_i), any floating type.
         positive: index of the positive class.
         method: a key of ``SALIENCY``.
-        fine_c5: C5 on the grid of C4 (see ``dilation.py``), which is mapped in place of C5. Each cell of C5 lends its
-            gradient to the four cells that it covers: pooling weighs all cells alike, however many there are.
-        fuse_scales: map C4, too, and give the geometric mean of both maps: heat is where both see something.
+        fuse_scales: return the geometric mean of the heatmaps of C4 and C5, which is high where both are.
 
     Returns:
-        heat: (N, h, w) float32 >= 0, of C5's height and width, or of C4's where one of both is asked for; not
-            normalized.
-        logits: (N, C), detached, as the head gave them.
+        heatmap: (N, h, w) float32 >= 0, of C5's height and width, or of C4's with ``fuse_scales``; not normalized.
+        logits: (N, C) of the head, detached.
 
     Raises:
         ValueError: unknown method or class.
@@ -158,38 +146,35 @@ def heatmaps(
         for leaf in leaves:
             leaf.requires_grad_(True)
         logits = head(c3, c4, c5)
-        # Slices do not mix in evaluation mode, so the sum's gradient holds every slice's own.
-        # `grad`, unlike `backward`, touches no `.grad` of the head's parameters.
+        # Slices do not interact in evaluation mode, so the gradient of the sum holds that of every slice.
+        # `grad`, unlike `backward`, leaves the `.grad` of the head's parameters alone.
         *others, gradients = torch.autograd.grad(log_odds(logits, positive).sum(), leaves, materialize_grads=True)
-        last = c5.detach()
-        if fine_c5 is not None:
-            last, gradients = _ordinary(fine_c5), gradients.repeat_interleave(2, 2).repeat_interleave(2, 3)
-        heat = SALIENCY[method](last, gradients)
+        heatmap = SALIENCY[method](c5.detach(), gradients)
         if fuse_scales:
-            heat = geometric_mean(SALIENCY[method](c4.detach(), others[0]), heat)
-        return heat, logits.detach()
+            heatmap = geometric_mean(SALIENCY[method](c4.detach(), others[0]), heatmap)
+        return heatmap, logits.detach()
 
 
 def geometric_mean(fine: Tensor, coarse: Tensor) -> Tensor:
-    """Of two maps (N, h, w), the second on the first one's grid or a coarser one, each in shares of its maximum.
+    """Geometric mean of two maps (N, h, w), each as a share of its maximum, on the grid of ``fine``.
 
-    Where the first says nothing at all, as of a head that does not look at C4, the second stands alone.
+    Where ``fine`` is all zero, as that of a head without C4, the result is ``coarse``.
     """
     coarse = F.interpolate(coarse[:, None], fine.shape[1:], mode="bilinear", align_corners=False)[:, 0]
     fine, coarse = (m / m.amax((1, 2), keepdim=True).clamp_min(torch.finfo(m.dtype).tiny) for m in (fine, coarse))
-    silent = (fine == 0).all(2).all(1)[:, None, None]
-    return torch.where(silent, coarse, (fine * coarse).sqrt())
+    empty = (fine == 0).all(2).all(1)[:, None, None]
+    return torch.where(empty, coarse, (fine * coarse).sqrt())
 
 
 def _ordinary(tensor: Tensor) -> Tensor:
-    """The same values, as a tensor autograd can work with and that is not the caller's own."""
+    """The same values as a new tensor that autograd can work with."""
     return tensor.clone() if tensor.is_inference() else tensor.detach()
 
 
 def _wide(tensor: Tensor) -> Tensor:
-    """At least float32: a sum over 2048 channels would lose the map in bf16's 8 bits.
+    """At least float32: in the 8 bits of bfloat16, a sum over 2048 channels would be too coarse.
 
-    The rules multiply and sum rather than call einsum or matmul, which autocast would turn to bf16 again.
+    The rules multiply and sum rather than call einsum or matmul, which autocast would compute in bfloat16.
     """
     return tensor if tensor.dtype == torch.float64 else tensor.float()
 

@@ -1,7 +1,7 @@
 """The inside of the chest as continuous functions: rib cage, diaphragm, heart, great vessels, lungs.
 
-Patient frame: millimeters, x to the patient's right, y forward, z up; the carina is near (0, -15, 0).
-All results are distances, positive inside. Nothing here looks at voxels.
+Patient coordinates are RAS in millimeters, with the carina near (0, -15, 0). All functions return signed distances in
+millimeters, positive inside.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import numpy as np
 
 from .shapes import Field, curve, ellipsoid, smooth_max, smooth_min, superellipse
 
-CAGE_POWER = 2.35  # of its cross-section: between an ellipse (2) and a rectangle
+CAGE_POWER = 2.35  # exponent of the superelliptic cross-section: an ellipse has 2
 
-# Inner surface of the rib cage: half-width, front and back at each height.
+# Inner surface of the rib cage: half-width, anterior and posterior border at each height
 _Z = [-200, -150, -110, -60, 0, 40, 70, 92, 104, 112]
 cage_half_width = curve(_Z, [128, 135, 138, 138, 130, 118, 100, 76, 54, 30])
 cage_front = curve(_Z, [84, 88, 89, 88, 80, 66, 48, 30, 16, 4])
@@ -21,21 +21,21 @@ cage_back = curve(_Z, [-92, -96, -99, -101, -99, -93, -83, -70, -58, -48])
 spine_y = curve([-200, -110, -20, 50, 120], [-54, -60, -66, -58, -42])  # centers of the vertebral bodies
 _mediastinum_width = curve([-200, -100, -60, -20, 10, 30, 60, 85, 112], [22, 26, 30, 33, 31, 30, 29, 33, 40])
 
-_DOMES = (  # of the diaphragm: x, y, z of the top, width
+_DOMES = (  # of the diaphragm: x, y, z of the dome, width
     (66.0, 6.0, -93.0, 80.0),
     (-66.0, 8.0, -106.0, 80.0),
     (-10.0, 46.0, -108.0, 58.0),  # below the heart
 )
-_UPRIGHT_VESSELS = (  # x and its slope along z, y and its slope, radius, lowest and highest z
+_VERTICAL_VESSELS = (  # x at z = 0 and its slope, y and its slope, radius, lowest and highest z
     (14.0, 0.06, 21.0, 0.03, 16.0, -45.0, 26.0),  # ascending aorta
     (34.0, -0.02, 14.0, 0.02, 9.0, -40.0, 75.0),  # superior vena cava
     (-21.0, -0.02, -48.0, 0.0, 12.5, -210.0, 24.0),  # descending aorta
     (-17.0, -0.03, 26.0, 0.10, 13.0, -45.0, -4.0),  # pulmonary trunk
     (-24.0, -0.05, -2.0, 0.18, 5.0, 22.0, 140.0),  # left subclavian artery
     (14.0, 0.05, 10.0, 0.10, 6.5, 22.0, 140.0),  # brachiocephalic trunk
-    (-9.0, -0.02, 4.0, 0.12, 4.5, 22.0, 140.0),  # left carotid artery
+    (-9.0, -0.02, 4.0, 0.12, 4.5, 22.0, 140.0),  # left common carotid artery
 )
-_ARCH = ((14.0, 18.0), (-21.0, -46.0))  # x, y where the arch of the aorta begins and ends
+_ARCH = ((14.0, 18.0), (-21.0, -46.0))  # x, y of the ends of the aortic arch
 
 
 def cage(x: Field, y: Field, z: Field) -> Field:
@@ -61,17 +61,17 @@ def diaphragm(x: Field, y: Field, z: Field) -> Field:
 
 
 def heart(x: Field, y: Field, z: Field) -> Field:
-    """Distance inside the heart: atria and right ventricle, and the left ventricle with the apex."""
-    tilt = 0.35 * (x + 20.0)  # the heart's base is higher on the right
+    """Distance inside the heart: base (atria and right ventricle) and apex (left ventricle)."""
+    tilt = 0.35 * (x + 20.0)  # the base is higher on the right
     base = ellipsoid(x, y, z - tilt * 0.5, (-2.0, 24.0, -56.0), (45.0, 45.0, 46.0))
     apex = ellipsoid(x, y, z - tilt * 0.8, (-30.0, 36.0, -78.0), (54.0, 40.0, 36.0))
     return smooth_max(base, apex, 16.0)
 
 
 def great_vessels(x: Field, y: Field, z: Field) -> Field:
-    """Distance inside the aorta with its arch, the superior vena cava, the pulmonary and the neck's arteries."""
+    """Distance inside the aorta, superior vena cava, pulmonary arteries and branches of the aortic arch."""
     total = -1e3
-    for x0, x_slope, y0, y_slope, radius, low, high in _UPRIGHT_VESSELS:
+    for x0, x_slope, y0, y_slope, radius, low, high in _VERTICAL_VESSELS:
         u, v = x - (x0 + x_slope * z), y - (y0 + y_slope * z)
         d = radius - np.sqrt(u * u + v * v)
         total = np.maximum(total, np.minimum(d, np.minimum(z - low, high - z)))
@@ -86,21 +86,21 @@ def great_vessels(x: Field, y: Field, z: Field) -> Field:
 
 
 def mediastinum(x: Field, y: Field, z: Field, heart_inside: Field, vessels_inside: Field) -> Field:
-    """Distance inside everything between the lungs, fat included."""
+    """Distance inside the mediastinum, including its fat."""
     half = _mediastinum_width(z)
     column = ellipsoid(x * (30.0 / half), y, z, (1.0, 8.0, 0.0), (30.0, 46.0, np.inf))
-    low = np.clip((z + 20.0) / -60.0, 0.0, 1.0)  # the heart's fat keeps the lungs apart
+    low = np.clip((z + 20.0) / -60.0, 0.0, 1.0)  # epicardial fat separates the lungs
     wedge = (3.0 + 26.0 * low + np.clip(80.0 - y, 0.0, 90.0) * 0.45) - np.abs(x + 3.0 + 12.0 * low)
-    wedge = np.minimum(wedge * 0.9, y - 22.0)  # where the lungs nearly meet behind the sternum
+    wedge = np.minimum(wedge * 0.9, y - 22.0)  # the anterior junction, where the lungs nearly meet
     esophagus = np.minimum(15.0 - np.abs(x + 5.0), 20.0 - y)
     total = smooth_max(column, wedge, 12.0)
     total = smooth_max(total, esophagus, 8.0)
-    total = smooth_max(total, heart_inside + 4.0, 10.0)  # the pericardium's fat
+    total = smooth_max(total, heart_inside + 4.0, 10.0)  # pericardial fat
     return smooth_max(total, vessels_inside + 2.0, 6.0)
 
 
 def spine_bulge(x: Field, y: Field, z: Field) -> Field:
-    """Distance inside the vertebral column with the muscle beside it, where the lungs end."""
+    """Distance inside the vertebral column and the paravertebral muscles."""
     y0 = y - spine_y(z)
     front = 21.5 - np.sqrt(x * x + y0 * y0)
     back = ellipsoid(x, y0, z, (0.0, -40.0, 0.0), (38.0, 26.0, np.inf))
@@ -108,13 +108,13 @@ def spine_bulge(x: Field, y: Field, z: Field) -> Field:
 
 
 def lungs(x: Field, y: Field, z: Field) -> Field:
-    """Distance inside the lungs (both; x > 0 is the right one)."""
+    """Distance inside both lungs (the right one has x > 0)."""
     middle = mediastinum(x, y, z, heart(x, y, z), great_vessels(x, y, z))
-    return space_for_lungs(cage(x, y, z), middle, spine_bulge(x, y, z), diaphragm(x, y, z))
+    return lungs_between(cage(x, y, z), middle, spine_bulge(x, y, z), diaphragm(x, y, z))
 
 
-def space_for_lungs(cage_inside: Field, middle: Field, spine: Field, above: Field) -> Field:
-    """What the rib cage, mediastinum, spine and diaphragm leave to the lungs."""
+def lungs_between(cage_inside: Field, middle: Field, spine: Field, above: Field) -> Field:
+    """Distance inside the lungs, bounded by rib cage, mediastinum, spine and diaphragm."""
     d = smooth_min(cage_inside, -middle, 9.0)
     d = smooth_min(d, -spine, 12.0)
     return smooth_min(d, above, 5.0)

@@ -1,4 +1,4 @@
-"""Lesions of COVID-19 pneumonia: where they lie, what they look like, as continuous functions of RAS position."""
+"""Positions and shapes of lesions like those of COVID-19, as continuous functions of RAS position."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import numpy as np
 from .noise import ValueNoise, generator
 
 GGO, PARTIAL, CONSOLIDATION = "GGO", "partial consolidation", "consolidation"
-_FADE = {GGO: 0.62, PARTIAL: 0.75, CONSOLIDATION: 0.40}  # a lesion fades over this share of its radius
-_RAGGED = 0.56  # most that the noise moves the edge, in the same units
+_FADE = {GGO: 0.62, PARTIAL: 0.75, CONSOLIDATION: 0.40}  # width of the soft edge, as a share of the radius
+_RAGGED = 0.56  # the most by which noise displaces the edge, in the same unit
 _TRIALS = 25
-_LUNG_AXIS = ((66.0, -12.0), (-66.0, -12.0))  # x, y of a line up the middle of each lung
+_LUNG_AXIS = ((66.0, -12.0), (-66.0, -12.0))  # x, y of a vertical line through the middle of each lung
 
-# Side (0 right, 1 left), height range, direction range in degrees (0 backwards, 90 to the side), kind, size:
-# both lungs, the lower and posterior parts first.
+# Side (0 right, 1 left), range of z in mm, range of the direction in degrees (0 posterior, 90 lateral), type, size;
+# both lungs, mainly the lower and posterior parts.
 _PLAN = (
     (0, (-125, -95), (0, 50), GGO, 1.05),
     (1, (-130, -100), (-5, 45), GGO, 1.0),
@@ -33,27 +33,27 @@ _PLAN = (
 
 @dataclass(frozen=True, eq=False)
 class LesionShape:
-    """One lesion: a union of ellipsoids with a ragged, soft edge.
+    """One lesion: a union of ellipsoids with an irregular, soft edge.
 
-    ``alpha`` is 1 in its core and fades to 0; its boundary is where ``alpha`` is 0.5.
+    Its opacity ``alpha`` falls from 1 in the core to 0; the boundary is at 0.5.
     """
 
     type: str
     center: np.ndarray  # (3,) mm RAS
-    frame: np.ndarray  # (3, 3): rows are the directions across the pleura, and two along it
-    radii: np.ndarray  # (3,) mm along these
-    lobes: np.ndarray  # (L, 4): offset and size in units of the radii
+    frame: np.ndarray  # (3, 3): rows are the directions normal to the pleura and two tangential ones
+    radii: np.ndarray  # (3,) mm along these directions
+    lobes: np.ndarray  # (L, 4): offset and size of each ellipsoid, in units of the radii
     density_hu: float
-    paving: float  # HU of a net of thickened septa ("crazy paving")
+    paving: float  # added HU of thickened septa ("crazy paving")
     noise: ValueNoise
 
     def reach(self, margin: float = _RAGGED + 0.4) -> np.ndarray:
-        """(3,) half-size of an RAS box that holds the lobes, grown by a margin in units of the radii."""
+        """(3,) half-size of the RAS bounding box, with a margin in units of the radii."""
         extent = self.radii * (np.abs(self.lobes[:, :3]) + self.lobes[:, 3:] + margin).max(axis=0)
         return np.sqrt((self.frame.T**2) @ extent**2)  # of the ellipsoid with these half-axes
 
     def __call__(self, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(alpha 0..1, HU of the lesion's own tissue) at RAS positions, float32."""
+        """(alpha 0..1, HU of the lesion tissue) at RAS positions, float32."""
         inside = self._lobes_inside(x, y, z)
         alpha, hu = np.zeros(inside.shape, np.float32), np.full(inside.shape, self.density_hu, np.float32)
         near = inside > -(_RAGGED + 0.5 * _FADE[self.type])
@@ -65,7 +65,7 @@ class LesionShape:
         texture = 75.0 * rough + 55.0 * fine + 45.0 * self.noise(x, y, z, 2.1)
         if self.type == CONSOLIDATION:
             texture = texture * 0.35
-        if self.type == PARTIAL:  # solid patches in ground glass
+        if self.type == PARTIAL:  # consolidated patches in ground glass
             texture = texture + 430.0 * np.clip(2.2 * depth + 1.5 * rough - 0.75, 0.0, 1.0)
         if self.paving:
             net = np.abs(self.noise(x, y, z, 5.6))
@@ -74,7 +74,7 @@ class LesionShape:
         return alpha, hu
 
     def _lobes_inside(self, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
-        """Depth inside the smooth union of lobes, in units of the radii; the full broadcast shape, float32."""
+        """Depth inside the union of the ellipsoids, in units of the radii, float32."""
         dx, dy, dz = (v - c for v, c in zip((x, y, z), self.center.tolist(), strict=True))
         axes = zip(self.frame.tolist(), self.radii.tolist(), strict=True)
         local = [(dx * a + dy * b + dz * c) / r for (a, b, c), r in axes]
@@ -86,7 +86,7 @@ class LesionShape:
 
 
 def place_lesions(seed: int, lungs: Callable) -> list[LesionShape]:
-    """The lesions of one patient, apart from each other; ``lungs(x, y, z)`` is the distance inside, RAS mm."""
+    """The disjoint lesions of one patient; ``lungs(x, y, z)`` is the distance inside the lungs at RAS positions."""
     rng = generator(seed, 12)
     noise = ValueNoise(rng)
     count = 7 + int(rng.random() * 3.0)
@@ -108,34 +108,34 @@ def _apart(a: LesionShape, b: LesionShape) -> bool:
 
 
 def _lesion(rng: np.random.Generator, lungs: Callable, noise: ValueNoise, side: int, heights: tuple[float, float],
-            directions: tuple[float, float], kind: str, size: float) -> LesionShape | None:
-    """One lesion at a random place of the pleura, or None where the lung is too thin for it."""
+            directions: tuple[float, float], type_: str, size: float) -> LesionShape | None:
+    """A lesion at a random position on the pleura, or None if the lung is too thin there."""
     z = heights[0] + (heights[1] - heights[0]) * rng.random()
     angle = np.deg2rad(directions[0] + (directions[1] - directions[0]) * rng.random())
     radii = size * (np.array([15.0, 22.0, 20.0]) + np.array([6.0, 9.0, 9.0]) * rng.random(3))
     depth = radii[0] * (0.45 + 0.55 * rng.random())
     lobes = [[0.0, 0.0, 0.0, 0.78]]
-    for _ in range(2 if kind == CONSOLIDATION else 3):
+    for _ in range(2 if type_ == CONSOLIDATION else 3):
         lobes.append([*(rng.random(3) - 0.5) * [0.7, 1.5, 1.5], 0.42 + 0.3 * rng.random()])
     density = {GGO: -600.0 + 130.0 * rng.random(), PARTIAL: -520.0 + 60.0 * rng.random(),
-               CONSOLIDATION: 30.0 + 30.0 * rng.random()}[kind]
-    paving = 150.0 if rng.random() < 0.45 and kind == GGO else 0.0
+               CONSOLIDATION: 30.0 + 30.0 * rng.random()}[type_]
+    paving = 150.0 if rng.random() < 0.45 and type_ == GGO else 0.0
 
-    found = _pleura(lungs, side, z, angle)
-    if found is None:
+    point = _pleura(lungs, side, z, angle)
+    if point is None:
         return None
-    surface, inward = found
+    surface, inward = point
     center = surface + inward * depth
     if _at(lungs, center[None])[0] < 0.3 * radii[0]:
         return None
     up = np.array([0.0, 0.0, 1.0]) - inward * inward[2]
     up /= np.sqrt((up**2).sum())
     frame = np.stack([inward, up, np.cross(inward, up)])
-    return LesionShape(kind, center, frame, radii, np.array(lobes), density, paving, noise)
+    return LesionShape(type_, center, frame, radii, np.array(lobes), density, paving, noise)
 
 
 def _pleura(lungs: Callable, side: int, z: float, angle: float) -> tuple[np.ndarray, np.ndarray] | None:
-    """Where a horizontal ray from the middle of a lung leaves it, and the direction inwards from there."""
+    """Point at which a horizontal ray from the middle of a lung leaves it, and the inward normal there."""
     heading = np.array([(1.0, -1.0)[side] * np.sin(angle), -np.cos(angle), 0.0])
     ray = np.array([*_LUNG_AXIS[side], z]) + heading * np.arange(0.0, 130.0, 1.0)[:, None]
     inside = np.flatnonzero(_at(lungs, ray) > 0)

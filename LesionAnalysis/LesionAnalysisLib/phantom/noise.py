@@ -1,18 +1,17 @@
-"""Chance, in forms that come out the same on every machine.
+"""Random numbers and noise that are the same on every machine and with every NumPy version.
 
-Everything starts from the raw 64-bit numbers of PCG64, whose stream is fixed, and goes on with sums and
-products only; no distribution of numpy's that a later version might draw differently.
+All are sums and products of the raw output of PCG64, which is fixed; NumPy's distributions may change between versions.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-_NOISE_KERNEL = (1, 3, 1)  # lag correlations .55 and .09 per axis: measured on soft reconstruction kernels: .45, .08
+_NOISE_KERNEL = (1, 3, 1)  # lag correlations .55 and .09 per axis; measured on soft reconstruction kernels: .45, .08
 
 
 def generator(seed: int, stream: int) -> np.random.Generator:
-    """An independent generator for one part of the phantom, so that parts can change without each other."""
+    """An independent generator for one part of the phantom, so that a change of one part does not affect the others."""
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, stream])))
 
 
@@ -24,8 +23,8 @@ def random_bytes(rng: np.random.Generator, count: int) -> np.ndarray:
 def scanner_noise(rng: np.random.Generator, rows: int, columns: int) -> np.ndarray:
     """One slice (rows, columns) of noise with mean 0 and standard deviation 1, float32.
 
-    Sums of nine weighted uniform bytes are near enough to a normal distribution, and correlated between
-    neighbors as a reconstruction kernel leaves them.
+    Weighted sums of nine uniform bytes: approximately normal, and correlated between neighbors like the noise of a soft
+    reconstruction kernel.
     """
     a, b, c = _NOISE_KERNEL
     u = random_bytes(rng, (rows + 2) * (columns + 2)).reshape(rows + 2, columns + 2).astype(np.int16)
@@ -37,20 +36,19 @@ def scanner_noise(rng: np.random.Generator, rows: int, columns: int) -> np.ndarr
 
 
 def wave(t: np.ndarray) -> np.ndarray:
-    """A smooth wave of period 1 and amplitude 1, made of two parabolas instead of a sine."""
+    """A wave of period 1 and amplitude 1, composed of parabolas that approximate a sine."""
     u = t - np.floor(t)
     v = u - np.float32(0.5)
     return np.float32(16.0) * v * (np.abs(v) - np.float32(0.5))
 
 
 class ValueNoise:
-    """Smooth noise in space: random values on a lattice of cells, blended with a quintic; repeats every 32 cells."""
+    """Smooth 3D noise: random values on a lattice, interpolated with a quintic; repeats every 32 cells."""
 
     _N = 32
 
     def __init__(self, rng: np.random.Generator) -> None:
-        values = random_bytes(rng, self._N**3).astype(np.float32) / np.float32(127.5) - np.float32(1.0)
-        self._values = values
+        self._values = random_bytes(rng, self._N**3).astype(np.float32) / np.float32(127.5) - np.float32(1.0)
 
     def __call__(self, x: np.ndarray, y: np.ndarray, z: np.ndarray, cell_mm: float) -> np.ndarray:
         """Noise of about -1..1 at RAS positions (arrays that broadcast together), float32."""
@@ -79,11 +77,11 @@ class ValueNoise:
 
 
 class TextureTile:
-    """Fine texture by table look-up: a block of smoothed random numbers that repeats, sampled on a skewed lattice."""
+    """Fine texture from a lookup table: a periodic block of smoothed random numbers on a rotated lattice."""
 
     _N = 96
     _TEXEL_MM = 0.9
-    # Rows: the three table axes; turned against the patient's axes so that repeats do not line up with slices.
+    # Rows: directions of the table axes, rotated so that repetitions do not align with slices
     _SKEW = np.array([[0.80, 0.48, 0.36], [-0.60, 0.64, 0.48], [0.0, -0.60, 0.80]])
 
     def __init__(self, rng: np.random.Generator) -> None:

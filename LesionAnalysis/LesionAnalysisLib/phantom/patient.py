@@ -1,4 +1,4 @@
-"""One synthetic patient: everything that does not depend on how he is scanned."""
+"""One synthetic patient: everything that does not depend on the scan."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .tubes import Tubes
 
 @dataclass(frozen=True, eq=False)
 class Patient:
-    """The patient of a seed. Parts are made when they are first asked for; positions are RAS millimeters."""
+    """The patient of a seed; parts are computed on first use. Positions are RAS in millimeters."""
 
     seed: int
 
@@ -55,7 +55,7 @@ class Patient:
         return place_lesions(self.seed, self.lungs)
 
     def parenchyma_hu(self, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
-        """HU of healthy lung between its visible vessels: gravity, slow changes, lobules, fine texture. 1D arrays."""
+        """HU of healthy lung between the visible vessels: gravity, slow variation, lobules and texture. 1D arrays."""
         hu = -868.0 - 0.26 * y
         slow = wave(x / 67.0 + y / 91.0) * wave(z / 83.0 - y / 59.0)
         lobules = wave(x / 17.0 + z / 29.0) * wave(y / 19.0 - z / 23.0)

@@ -1,4 +1,4 @@
-"""From the patient's functions to voxels: smooth fields, tubes, lesions and noise, put together slice by slice."""
+"""Computes the voxels of a scan slice by slice from the smooth fields, tubes and lesions of a patient, and noise."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from .shapes import edge
 from .tubes import paint
 
 THREADS = 2
-_BLUR_MM = 1.8  # of the scanner: edges rise over this distance, or over a voxel where voxels are larger
-_BONE_UNIT = 16.0  # steps of a byte per millimeter of depth
-_PLANES = 4  # node planes that are computed at once: small enough for the processor's cache
-_AIR_HU, _FAT_HU, _BLOOD_HU = -985.0, -104.0, 42.0
-_FIELDS = ("skin", "muscle", "lung", "soft", "bone", "couch")
+_BLUR_MM = 1.8  # width of edges in the scan, unless voxels are larger
+_BONE_UNIT = 16.0  # stored depth in bones: units per millimeter
+_PLANES = 4  # node planes computed at once, few enough for the CPU cache
+_AIRWAY_HU, _FAT_HU, _BLOOD_HU = -985.0, -104.0, 42.0
+_FIELDS = ("skin", "muscle", "lung", "soft", "bone", "table")
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +32,7 @@ class Scan:
 
 
 def render(patient: Patient, grid: Grid, diseased: bool, noise_hu: float, threads: int = THREADS) -> Scan:
-    """Sample a patient on a grid. The result does not depend on the number of threads."""
+    """Sample a patient on a grid; the result does not depend on the number of threads."""
     coarse = Coarse(grid)
     blur = max(_BLUR_MM, float(grid.spacing.min()))
     fields = np.empty((len(_FIELDS), *coarse.nodes), np.float32)
@@ -50,34 +50,34 @@ def render(patient: Patient, grid: Grid, diseased: bool, noise_hu: float, thread
         lesions = _sampled_lesions(patient, grid) if diseased else []
         renderer = _SliceRenderer(
             patient, grid, blur, noise_hu, coarse, fields, bones.result(), *tubes.result(), lesions,
-            scan=Scan(*(np.zeros(grid.shape, kind) for kind in (np.int16, bool, np.uint8))),
+            scan=Scan(*(np.zeros(grid.shape, dtype) for dtype in (np.int16, bool, np.uint8))),
         )
         list(pool.map(renderer.render, range(grid.shape[0])))
     return renderer.scan
 
 
 def _bones(patient: Patient, grid: Grid, blur: float) -> np.ndarray:
-    """(S, R, C) uint8: depth in thin bones, counted from half the blur outside their surface."""
+    """(S, R, C) uint8: depth in thin bones, from half the blur outside their surface."""
     volume = np.zeros(grid.shape, np.uint8)
     paint(volume, grid, patient.bones, blur, _BONE_UNIT)
     return volume
 
 
 def _airways_and_vessels(patient: Patient, grid: Grid, blur: float) -> tuple[np.ndarray, np.ndarray]:
-    """(S, R, C) uint8: share of vessels and airway walls, share of airway lumina; 255 is all of a voxel."""
+    """(S, R, C) uint8: share of vessels and airway walls, and of airway lumina, in each voxel; 255 is all of it."""
     solid, air = np.zeros(grid.shape, np.uint8), np.zeros(grid.shape, np.uint8)
     for tubes in (patient.airways.vessels, patient.airways.walls):
         radius = tubes.radii.mean(axis=1)
-        # In the middle of a disc of this radius under a Gaussian blur, against what the linear edge would give.
-        seen = 1.0 - np.exp(-0.5 * (radius / (0.42 * blur)) ** 2)
-        paint(solid, grid, tubes, blur, 255.0 / blur, seen / np.minimum(radius / blur + 0.5, 1.0))
+        # value at the center of a disc under a Gaussian blur, relative to that of the linear edge
+        center = 1.0 - np.exp(-0.5 * (radius / (0.42 * blur)) ** 2)
+        paint(solid, grid, tubes, blur, 255.0 / blur, center / np.minimum(radius / blur + 0.5, 1.0))
     paint(air, grid, patient.airways.lumina, blur, 255.0 / blur)
     return solid, air
 
 
 @dataclass(frozen=True, eq=False)
 class _SampledLesion:
-    """A lesion in its box (S, R, C) of the grid."""
+    """A lesion sampled in its bounding box (S, R, C) of the grid."""
 
     label: int
     box: tuple[slice, slice, slice]
@@ -86,18 +86,18 @@ class _SampledLesion:
 
 
 def _sampled_lesions(patient: Patient, grid: Grid) -> list[_SampledLesion]:
-    found = []
+    sampled = []
     for label, lesion in enumerate(patient.lesions, 1):
         box = grid.box(lesion.center - lesion.reach(), lesion.center + lesion.reach())
         if all(side.stop > side.start for side in box):
             s, r, c = (np.arange(side.start, side.stop) for side in box)
-            found.append(_SampledLesion(label, box, *lesion(*grid.points(s[:, None, None], r[:, None], c))))
-    return found
+            sampled.append(_SampledLesion(label, box, *lesion(*grid.points(s[:, None, None], r[:, None], c))))
+    return sampled
 
 
 @dataclass(frozen=True, eq=False)
 class _SliceRenderer:
-    """Puts the slices of a scan together, in any order."""
+    """Computes the slices of a scan, in any order."""
 
     patient: Patient
     grid: Grid
@@ -112,7 +112,7 @@ class _SliceRenderer:
     scan: Scan
 
     def render(self, s: int) -> None:
-        """Write slice ``s`` into the scan: tissue by tissue, each over what was there before."""
+        """Compute slice ``s`` of the scan, one tissue over the other."""
         field = dict(zip(_FIELDS, self.coarse.slice_fields(self.fields, s), strict=True))
         body = edge(field["skin"], self.blur)
         hu = edge(field["muscle"], 2.0)
@@ -120,13 +120,12 @@ class _SliceRenderer:
         hu += _FAT_HU
         self._add_bones(hu, field["bone"], s)
         outside = np.flatnonzero(body < 1)
-        around = torso.couch_hu(field["couch"].ravel()[outside])
-        _cover(hu, outside, 1 - body.ravel()[outside], around)
+        _cover(hu, outside, 1 - body.ravel()[outside], torso.table_hu(field["table"].ravel()[outside]))
         self._add_lungs(hu, field["lung"], s)
         at = np.flatnonzero(self.solid[s])
         _cover(hu, at, self.solid[s].ravel()[at] / 255.0, np.maximum(hu.ravel()[at], _BLOOD_HU))
         at = np.flatnonzero(self.air[s])
-        _cover(hu, at, self.air[s].ravel()[at] / 255.0, _AIR_HU)
+        _cover(hu, at, self.air[s].ravel()[at] / 255.0, _AIRWAY_HU)
         if self.noise_hu:
             grain = scanner_noise(generator(self.patient.seed, 1000 + s), *hu.shape)
             hu += grain * (body * (0.3 * self.noise_hu) + 0.7 * self.noise_hu)
@@ -164,7 +163,7 @@ class _SliceRenderer:
 
 
 def _cover(hu: np.ndarray, at: np.ndarray, share: np.ndarray, value: np.ndarray | np.float32) -> None:
-    """Mix ``value`` over the flat indices ``at`` of a contiguous slice, in place."""
+    """Blend ``value`` into the flat indices ``at`` of a contiguous slice, in place."""
     flat = hu.reshape(-1)
     below = flat[at]
     flat[at] = below + share * (value - below)

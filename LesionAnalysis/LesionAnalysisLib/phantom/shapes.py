@@ -1,7 +1,6 @@
-"""Building blocks of the anatomy: signed distances (mm, positive inside), and how to blend what they enclose.
+"""Building blocks of the anatomy: approximate signed distances (mm, positive inside), and blending of tissues.
 
-Everything is float32 in, float32 out, continuous, and near enough to millimeters for edges of a millimeter or two.
-Arrays have at least one dimension and broadcast together; plain numbers beside them do not widen them.
+All are continuous, float32 in and out. Arrays have at least one dimension and broadcast together.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ Field = np.ndarray
 
 
 def curve(levels: list[float], values: list[float]) -> Callable[[Field], Field]:
-    """A shape-preserving cubic through (level, value), constant outside."""
+    """Monotone cubic interpolation of (level, value), constant outside."""
     cubic = PchipInterpolator(levels, values)
     low, high = levels[0], levels[-1]
     return lambda level: cubic(np.clip(level, low, high)).astype(np.float32)
@@ -32,18 +31,18 @@ def blend(hu: Field, inside: Field, value: Field | float, width: float = 3.0) ->
 
 
 def smooth_min(a: Field, b: Field, k: float) -> Field:
-    """The smaller of two distances, with the corner between them rounded over ``k`` mm: an intersection."""
+    """Intersection: the smaller of two distances, with corners rounded over ``k`` mm."""
     h = np.maximum(k - np.abs(a - b), 0.0)
     return np.minimum(a, b) - h * h * (0.25 / k)
 
 
 def smooth_max(a: Field, b: Field, k: float) -> Field:
-    """The larger of two distances, rounded in the same way: a union."""
+    """Union: the larger of two distances, rounded likewise."""
     return -smooth_min(-a, -b, k)
 
 
 def bump(v: Field, center: float, half_width: float) -> Field:
-    """A smooth hill of height 1."""
+    """A smooth bump of height 1."""
     t = np.clip((v - center) / half_width, -1.0, 1.0)
     u = 1.0 - t * t
     return u * u

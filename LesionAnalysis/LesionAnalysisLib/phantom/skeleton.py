@@ -1,4 +1,4 @@
-"""Bones that are thin and bent: ribs, shoulder blades, collar bones, and the arches of the vertebrae, as tubes."""
+"""Thin, curved bones as tubes: ribs, scapulae, clavicles and vertebral arches."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ from .tubes import Tubes
 
 
 def bones() -> Tubes:
-    """All of them, in the patient frame."""
-    parts = [*_ribs(), *_vertebral_arches(), *_shoulder_blades(), *_collar_bones()]
-    return Tubes.join(parts)
+    """All of them, in patient coordinates."""
+    return Tubes.join([*_ribs(), *_vertebral_arches(), *_scapulae(), *_clavicles()])
 
 
 def _on_cage(angle: np.ndarray, z: np.ndarray, outside: float) -> np.ndarray:
-    """(N, 3) points outside the right half of the cage; angle -pi/2 is at the back, pi/2 at the front."""
+    """(N, 3) points outside the right half of the rib cage; angle -pi/2 is posterior, pi/2 anterior."""
     front, back, half = (f(z).astype(np.float64) for f in (cage_front, cage_back, cage_half_width))
     c, s = np.cos(angle), np.sin(angle)
     x = (half + outside) * np.abs(c) ** (2 / CAGE_POWER)
@@ -41,7 +40,7 @@ def _ribs() -> Iterator[Tubes]:
         up = np.array([0.0, 0.0, 1.0]) - tangent * (tangent[:, 2:] / (tangent**2).sum(1, keepdims=True))
         up /= np.linalg.norm(up, axis=1, keepdims=True)
         for mirror in (1.0, -1.0):
-            for lift in (-4.6, -2.3, 0.0, 2.3, 4.6):  # ribs are higher than thick
+            for lift in (-4.6, -2.3, 0.0, 2.3, 4.6):  # ribs are taller than they are thick
                 yield Tubes.path((path + up * lift) * [mirror, 1, 1], radius=3.6 - 0.025 * lift**2)
 
 
@@ -63,8 +62,8 @@ def _vertebral_arches() -> Iterator[Tubes]:
             yield Tubes.path(transverse * side, radius=4.2)
 
 
-def _shoulder_blades() -> Iterator[Tubes]:
-    """Thin plates behind the ribs, as a stack of bent strips."""
+def _scapulae() -> Iterator[Tubes]:
+    """Thin plates behind the ribs, as stacks of curved strips."""
     levels = np.arange(-48.0, 90.0, 2.0)
     for z in levels:
         share = (z - levels[0]) / (levels[-1] - levels[0])
@@ -73,24 +72,24 @@ def _shoulder_blades() -> Iterator[Tubes]:
         outward = np.array([0.86, 0.50])
         t = np.linspace(0.0, 1.0, 9)
         strip = inner + outward * (t * width)[:, None]
-        strip += np.array([0.45, -0.9]) * (9.0 * t * (1 - t))[:, None]  # hollow towards the ribs
+        strip += np.array([0.45, -0.9]) * (9.0 * t * (1 - t))[:, None]  # concave towards the ribs
         path = np.column_stack([strip, np.full(len(t), z)])
         radius = 2.3 + 2.0 * np.maximum(0.0, t - 0.75) / 0.25 * (0.4 + 0.6 * share) + 0.8 * (t < 0.1)
         for mirror in (1.0, -1.0):
             yield Tubes.path(path * [mirror, 1, 1], radius=radius)
-    for mirror in (1.0, -1.0):  # the spine of the shoulder blade
+    for mirror in (1.0, -1.0):  # scapular spine
         ridge = np.array([[78.0, -112.0, 62.0], [105.0, -109.0, 70.0], [135.0, -92.0, 80.0], [158.0, -72.0, 90.0]])
-        yield Tubes.path(_dense(ridge) * [mirror, 1, 1], radius=4.0)
+        yield Tubes.path(_resampled(ridge) * [mirror, 1, 1], radius=4.0)
 
 
-def _collar_bones() -> Iterator[Tubes]:
+def _clavicles() -> Iterator[Tubes]:
     bend = np.array([[24.0, 48.0, 78.0], [55.0, 44.0, 88.0], [95.0, 22.0, 98.0], [130.0, -8.0, 106.0]])
     for mirror in (1.0, -1.0):
-        yield Tubes.path(_dense(bend) * [mirror, 1, 1], radius=6.0)
+        yield Tubes.path(_resampled(bend) * [mirror, 1, 1], radius=6.0)
 
 
-def _dense(path: np.ndarray) -> np.ndarray:
-    """A polyline with eight points for each of its parts."""
+def _resampled(path: np.ndarray) -> np.ndarray:
+    """A polyline (N, 3) with each segment divided into eight."""
     t = np.arange(len(path), dtype=np.float64)
     fine = np.linspace(0, len(path) - 1, 8 * (len(path) - 1) + 1)
     return np.stack([np.interp(fine, t, path[:, i]) for i in range(3)], axis=1)

@@ -1,6 +1,6 @@
-"""What surrounds the lungs: skin, muscle, organs, the solid bones, the couch; and all smooth fields together.
+"""The surroundings of the lungs: skin, muscle, organs, massive bones, the table; and all smooth fields together.
 
-The frame and the sign of distances are those of ``chest``.
+Coordinates and the sign of distances are as in ``chest``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from .shapes import Field, blend, bump, curve, ellipsoid, smooth_min, superellip
 
 VERTEBRA_PITCH_MM = 23.5
 T1_CENTER_Z = 95.0
-_COUCH_Y = -172.0  # middle of its lower shell
+_TABLE_Y = -172.0  # middle of its lower shell
 
 _Z = [-200, -110, -60, 0, 40, 70, 100, 130]
 _half_width = curve(_Z, [165, 170, 172, 176, 184, 192, 198, 200])
@@ -22,7 +22,7 @@ _back = curve(_Z, [-130, -135, -138, -139, -136, -131, -122, -112])
 
 
 def fields(x: Field, y: Field, z: Field) -> dict[str, Field]:
-    """Every smooth field that the renderer needs, by name: "soft" in HU, the others distances in mm."""
+    """The smooth fields for the renderer: "soft" in HU, the others distances in mm."""
     cage, above, spine = chest.cage(x, y, z), chest.diaphragm(x, y, z), chest.spine_bulge(x, y, z)
     heart, vessels = chest.heart(x, y, z), chest.great_vessels(x, y, z)
     middle = chest.mediastinum(x, y, z, heart, vessels)
@@ -30,10 +30,10 @@ def fields(x: Field, y: Field, z: Field) -> dict[str, Field]:
     return {
         "skin": skin,
         "muscle": muscle(x, y, z, cage, skin),
-        "lung": chest.space_for_lungs(cage, middle, spine, above),
+        "lung": chest.lungs_between(cage, middle, spine, above),
         "soft": soft_tissue(x, y, z, cage, heart, vessels, spine, above),
         "bone": spine_and_sternum(x, y, z),
-        "couch": couch(x, y),
+        "table": table(x, y),
     }
 
 
@@ -41,13 +41,13 @@ def body(x: Field, y: Field, z: Field) -> Field:
     """Distance inside the skin."""
     front, back = _front(z), _back(z)
     d = superellipse(x, y - 0.5 * (front + back), _half_width(z), 0.5 * (front - back), 2.5)
-    groove = 7.0 * bump(x, 0.0, 30.0) * (y < 0)  # the furrow of the back and, weaker, over the sternum
+    groove = 7.0 * bump(x, 0.0, 30.0) * (y < 0)  # midline grooves, posterior and, shallower, over the sternum
     chest = 5.0 * bump(np.abs(x), 62.0, 50.0) * bump(z, 5.0, 80.0) * (y > 0)
     return d - groove - 3.5 * bump(x, -2.0, 34.0) * (y > 0) + chest
 
 
 def muscle(x: Field, y: Field, z: Field, cage_inside: Field, skin_depth: Field) -> Field:
-    """Distance inside the muscles of the chest wall, back and shoulder; fat is what is left below the skin."""
+    """Distance inside the muscles of the chest wall, back and shoulder; the rest below the skin is fat."""
     out = -cage_inside
     side = np.abs(x)
     intercostal = 12.5 - out
@@ -69,20 +69,20 @@ def muscle(x: Field, y: Field, z: Field, cage_inside: Field, skin_depth: Field) 
 def soft_tissue(
     x: Field, y: Field, z: Field, cage_inside: Field, heart: Field, vessels: Field, spine: Field, above: Field
 ) -> Field:
-    """HU of everything but fat below the skin, lungs and bones: mediastinum, abdomen, and muscle around them."""
+    """HU of mediastinum, abdomen and the muscle around them."""
     hu = -82.0 + 14.0 * wave(x / 31.0 + z / 53.0) * wave(y / 23.0 + z / 61.0)
     hu = blend(hu, z - 94.0 - 0.4 * y, 40.0)  # the neck
     hu = blend(hu, 8.0 - np.abs(y + 27.0) - np.abs(x + 7.0) * 0.7, 38.0)  # esophagus
-    hu = blend(hu, ellipsoid(x, y, z, (0.0, 28.0, 62.0), (24.0, 15.0, 26.0)), 20.0)  # veins behind the sternum
+    hu = blend(hu, ellipsoid(x, y, z, (0.0, 28.0, 62.0), (24.0, 15.0, 26.0)), 20.0)  # brachiocephalic veins
     hu = blend(hu, vessels, 42.0)
     hu = blend(hu, heart, 40.0)
-    hu = blend(hu, 4.5 - np.abs(heart - 4.5), 46.0)  # the muscle of its wall
+    hu = blend(hu, 4.5 - np.abs(heart - 4.5), 46.0)  # myocardium
     hu = blend(hu, -above, abdomen(x, y, z, above))
     return blend(hu, np.maximum(2.0 - cage_inside, spine), 48.0)
 
 
 def abdomen(x: Field, y: Field, z: Field, above: Field) -> Field:
-    """HU below the diaphragm: liver, stomach with its gas, spleen, aorta, fat."""
+    """HU below the diaphragm: liver, stomach with gas, spleen, aorta, fat."""
     stomach = ellipsoid(x, y, z, (-56.0, 18.0, -158.0), (50.0, 46.0, 42.0))
     spleen = ellipsoid(x, y, z, (-92.0, -42.0, -152.0), (34.0, 46.0, 44.0))
     liver = smooth_min(x + 30.0 + 0.35 * (y - 20.0), y + 74.0, 24.0)
@@ -90,19 +90,19 @@ def abdomen(x: Field, y: Field, z: Field, above: Field) -> Field:
     hu = blend(-100.0, spleen, 48.0)
     hu = blend(hu, stomach, 42.0)
     hu = blend(hu, stomach - 5.0, 20.0)
-    hu = blend(hu, np.minimum(stomach - 5.0, y - 48.0), -980.0)  # gas lies in front
+    hu = blend(hu, np.minimum(stomach - 5.0, y - 48.0), -980.0)  # gas collects anteriorly
     hu = blend(hu, liver, 58.0)
-    hu = blend(hu, 4.0 + above, 46.0)  # the muscle of the diaphragm
+    hu = blend(hu, 4.0 + above, 46.0)  # the diaphragm
     return blend(hu, aorta, 42.0)
 
 
 def spine_and_sternum(x: Field, y: Field, z: Field) -> Field:
-    """Depth below the surface of vertebral bodies and sternum."""
+    """Distance inside the vertebral bodies and the sternum."""
     y0 = y - chest.spine_y(z)
     u = (z - T1_CENTER_Z) / VERTEBRA_PITCH_MM + 0.5
-    toward_disc = (0.5 - np.abs(u - np.floor(u) - 0.5)) * VERTEBRA_PITCH_MM  # mm to the next disc's middle
+    toward_disc = (0.5 - np.abs(u - np.floor(u) - 0.5)) * VERTEBRA_PITCH_MM  # mm to the middle of the nearest disc
     waist = 1.8 * bump(toward_disc, VERTEBRA_PITCH_MM / 2, 9.0)
-    size = 1.0 - z * 0.0012  # vertebrae grow downwards
+    size = 1.0 - z * 0.0012  # vertebrae become larger inferiorly
     vertebra = ellipsoid(x / size, y0 / size, z, (0.0, 0.0, 0.0), (17.5, 14.0, np.inf)) - waist
     vertebra = np.minimum(vertebra, (toward_disc - 2.2) * 2.6)
     canal = ellipsoid(x, y0, z, (0.0, -21.5, 0.0), (9.5, 8.0, np.inf))
@@ -111,17 +111,17 @@ def spine_and_sternum(x: Field, y: Field, z: Field) -> Field:
     lying = 5.2 - np.abs(y - front - 9.0 + x * x * 0.0016)
     plate = smooth_min(half - np.abs(x), lying, 7.0)
     plate = np.minimum(plate, np.minimum(z + 84.0, 80.0 - z))
-    plate = np.minimum(plate, np.abs(z - 34.0) - 1.5)  # the joint of manubrium and body
+    plate = np.minimum(plate, np.abs(z - 34.0) - 1.5)  # manubriosternal joint
     return np.maximum(np.minimum(vertebra, -canal), plate)
 
 
-def couch(x: Field, y: Field) -> Field:
-    """Height above the middle of the couch's curved lower shell, mm (negative below it)."""
-    return y - _COUCH_Y - x * x * 0.0011
+def table(x: Field, y: Field) -> Field:
+    """Height above the middle of the curved lower shell of the CT table, mm (negative below it)."""
+    return y - _TABLE_Y - x * x * 0.0011
 
 
-def couch_hu(height: Field) -> Field:
-    """HU of the couch at a height above its lower shell: shell, foam, upper sheet, mattress, air."""
+def table_hu(height: Field) -> Field:
+    """HU of the CT table at a height above its lower shell: shell, foam, upper shell, mattress, air."""
     knots = [-4.0, -2.4, -1.2, 1.2, 2.4, 4.0, 15.0, 16.2, 17.0, 18.2, 34.0, 40.0]
     hu = [-1000.0, -820.0, 60.0, 60.0, -820.0, -925.0, -925.0, -280.0, -280.0, -930.0, -930.0, -1000.0]
     return np.interp(height, knots, hu).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Tubes (vessels, airways, ribs) as short straight pieces, and painting thousands of them onto a grid."""
+"""Tubes (vessels, airways, ribs) as short straight segments, and their rasterization on a grid."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import numpy as np
 
 from .grid import Grid
 
-_BATCH = 1_500_000  # voxels that are worked on at once
-_PIECE_MM = 5.0
+_BATCH_VOXELS = 1_500_000
+_SEGMENT_MM = 5.0
 
 
 @dataclass(frozen=True, eq=False)
 class Tubes:
-    """N straight pieces with round ends: ``start``, ``end`` (N, 3) mm, ``radii`` (N, 2) mm at both."""
+    """N straight segments with round ends: ``start``, ``end`` (N, 3) mm, ``radii`` (N, 2) mm at both ends."""
 
     start: np.ndarray
     end: np.ndarray
@@ -23,7 +23,7 @@ class Tubes:
 
     @classmethod
     def path(cls, points: np.ndarray, radius: float | np.ndarray) -> Tubes:
-        """The pieces of a polyline (N, 3) with one radius, or one for each of its points."""
+        """The segments of a polyline (N, 3) with one radius, or one for each point."""
         r = np.broadcast_to(np.asarray(radius, dtype=np.float64), (len(points),))
         return cls(points[:-1], points[1:], np.stack([r[:-1], r[1:]], axis=1))
 
@@ -33,16 +33,13 @@ class Tubes:
         return cls(*(np.concatenate([getattr(p, name) for p in parts]) for name in ("start", "end", "radii")))
 
     def scaled(self, factors: np.ndarray) -> Tubes:
-        """The same tubes in a patient of another size; ``factors`` (3,) along RAS."""
+        """The tubes scaled by ``factors`` (3,) along RAS."""
         return Tubes(self.start * factors, self.end * factors, self.radii * np.cbrt(np.prod(factors)))
 
-    def widened(self, by_mm: float) -> Tubes:
-        return Tubes(self.start, self.end, self.radii + by_mm)
-
     def bent(self, sideways: np.ndarray) -> Tubes:
-        """Every piece cut into parts of about 5 mm, on an arc that leaves the straight line by ``sideways`` (N, 3)."""
+        """Each segment as an arc, of segments of about 5 mm, that deviates from it by up to ``sideways`` (N, 3) mm."""
         length = np.linalg.norm(self.end - self.start, axis=1)
-        parts = np.maximum(1, np.ceil(length / _PIECE_MM)).astype(int)
+        parts = np.maximum(1, np.ceil(length / _SEGMENT_MM)).astype(int)
         which = np.repeat(np.arange(len(parts)), parts)
         step = np.arange(len(which)) - np.repeat(np.cumsum(parts) - parts, parts)
 
@@ -57,10 +54,10 @@ class Tubes:
 
 def paint(volume: np.ndarray, grid: Grid, tubes: Tubes, blur_mm: float, scale: float,
           peak: np.ndarray | None = None) -> None:
-    """Raise ``volume`` (S, R, C) uint8, contiguous, to scale * depth wherever a tube lies.
+    """Raise ``volume`` (S, R, C) uint8, contiguous, to at least ``scale`` * depth inside the tubes.
 
-    Depth is the distance inside the tube's surface, in millimeters, counted from ``blur_mm`` / 2 outside it.
-    ``peak`` (N,) multiplies the value of each piece (partial volume of tubes thinner than the scanner's blur).
+    Depth is measured in millimeters from ``blur_mm`` / 2 outside the surface of a tube. ``peak`` (N,) multiplies the
+    value of each segment (partial volume of tubes thinner than the blur).
     """
     reach = tubes.radii.max(axis=1) + 0.5 * blur_mm
     a, b = grid.to_local(tubes.start), grid.to_local(tubes.end)
@@ -78,7 +75,7 @@ def paint(volume: np.ndarray, grid: Grid, tubes: Tubes, blur_mm: float, scale: f
         if not len(group):
             continue
         shape = padded[group[0]]
-        count = max(1, _BATCH // int(np.prod(shape)))
+        count = max(1, _BATCH_VOXELS // int(np.prod(shape)))
         for i in range(0, len(group), count):
             g = group[i:i + count]
             _paint_boxes(volume, grid, a[g], b[g], tubes.radii[g], low[g], shape, (blur_mm, scale), peak[g])
@@ -86,7 +83,7 @@ def paint(volume: np.ndarray, grid: Grid, tubes: Tubes, blur_mm: float, scale: f
 
 def _paint_boxes(volume: np.ndarray, grid: Grid, a: np.ndarray, b: np.ndarray, radii: np.ndarray, low: np.ndarray,
                  shape: np.ndarray, levels: tuple[float, float], peak: np.ndarray) -> None:
-    """Pieces whose boxes have one shape, together: distances to the axes, then the maximum into the volume."""
+    """Rasterize segments whose bounding boxes have the same shape."""
     blur_mm, scale = levels
     n = len(a)
     length = np.maximum(np.linalg.norm(b - a, axis=1), 1e-6)

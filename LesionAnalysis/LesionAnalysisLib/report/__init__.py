@@ -2,6 +2,6 @@
 
 from .html_report import write_html
 from .json_csv import SCHEMA, to_json, write_json, write_lesions_csv, write_slices_csv
-from .wording import probability_words
+from .wording import study_words
 
-__all__ = ["SCHEMA", "probability_words", "to_json", "write_html", "write_json", "write_lesions_csv", "write_slices_csv"]
+__all__ = ["SCHEMA", "study_words", "to_json", "write_html", "write_json", "write_lesions_csv", "write_slices_csv"]

@@ -1,7 +1,7 @@
-"""Pictures of slices for the report: CT in a lung window, LAM over it, boxes; numpy and Pillow only.
+"""Slice images for the report: CT in a lung window, LAM overlay, boxes; numpy and Pillow only.
 
-Radiological orientation (patient's right at the image's left, anterior up) comes from the CT's axial view;
-pixels become square in millimeters here, so that anisotropic scans are not squeezed.
+Radiological orientation (patient's right at the image's left, anterior up) comes from the CT's axial view; pixels are
+resampled to square millimeters, so that anisotropic scans keep their proportions.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from ..results import Analysis
 
 LUNG_WINDOW_HU = (-1350.0, 150.0)  # width 1500, level -600
 SIZE = 640  # pixels along the longer side
-_HEAD, _SIDE = 28, 58  # black margins for the heading and for the scale of the LAM
-_LABELS = 8  # labels drawn per slice, strongest first; every box is drawn
+_HEAD, _SIDE = 28, 58  # black margins for the heading and for the color bar of the LAM
+_LABELS = 8  # labels drawn per slice, highest activation first; every box is drawn
 _SHORT_TYPES = {"partial consolidation": "part. cons.", "consolidation": "cons."}
 _WHITE, _BLACK = (255, 255, 255), (0, 0, 0)
 
@@ -29,7 +29,7 @@ PixelBox = tuple[float, float, float, float]  # left, top, right, bottom
 
 @dataclass(frozen=True)
 class SliceFigure:
-    """One drawn slice: its index in the input, the picture as PNG, and its heading as text."""
+    """One slice image: its index in the input, the PNG, and its heading as text."""
 
     index: int
     png: bytes
@@ -47,12 +47,12 @@ class _Box:
     col1: float
     label: str
     cluster: int
-    heat: float
+    activation: float
 
 
 @dataclass(frozen=True)
 class _Frame:
-    """The part of the axial grid that is shown, and how many screen pixels one grid pixel becomes."""
+    """The displayed part of the axial grid and its size on the image."""
 
     row0: float
     col0: float
@@ -74,58 +74,20 @@ class _Frame:
         return np.asarray(image.resize((self.width, self.height), method, box=box))
 
 
-def strongest_slices(analysis: Analysis, count: int = 6) -> list[int]:
-    """Indices of up to ``count`` slices with the strongest lesions, in the order of the file.
-
-    First the strongest slice of each lesion (so that different lesions are seen), then whatever else is
-    strong; neighbors within 15 mm, or a fiftieth of the stack, wait until nothing else is left.
-    """
-    heat: dict[int, float] = {}
-    first: list[int] = []
-    for lesion in sorted(analysis.lesions, key=lambda one: -one.activation):
-        for part in lesion.slice_lesions:
-            heat[part.slice_index] = max(heat.get(part.slice_index, 0.0), part.activation)
-        if lesion.slice_lesions:
-            first.append(max(lesion.slice_lesions, key=lambda part: part.activation).slice_index)
-    order = list(dict.fromkeys([*first, *sorted(heat, key=lambda index: (-heat[index], index))]))
-    return sorted(_spread(order, _apart(analysis), count))
-
-
-def _apart(analysis: Analysis) -> float:
-    """How many slices make two pictures different enough."""
-    thickness = float(analysis.ct.axial().spacing[2]) if analysis.calibrated else 1.0
-    return max(len(analysis.slices) / 50, 15 / thickness) if analysis.calibrated else 1.0
-
-
-def _spread(order: Sequence[int], apart: float, count: int) -> list[int]:
-    chosen: list[int] = []
-    for distance in (apart, 1.0):
-        for index in order:
-            if len(chosen) < count and all(abs(index - other) >= distance for other in chosen):
-                chosen.append(index)
-    return chosen
-
-
-def most_probable_slices(analysis: Analysis, count: int = 3) -> list[int]:
-    """Indices of the slices with the highest probability, in the order of the file."""
-    rated = [one for one in analysis.slices if one.probability is not None]
-    order = [one.index for one in sorted(rated, key=lambda one: -(one.probability or 0.0))]
-    return sorted(_spread(order, _apart(analysis), count))
-
-
 def slice_figures(analysis: Analysis, count: int = 6) -> list[SliceFigure]:
-    """Pictures of the slices with the strongest lesions, or of the three most probable slices, plain."""
-    indices = strongest_slices(analysis, count) or most_probable_slices(analysis)
+    """Up to ``count`` slices with the highest lesion activation, or, without lesions, the three most probable ones."""
+    indices = strongest_slices(analysis, count) or most_probable_slices(analysis, min(count, 3))
     if not indices:
         return []
     view = analysis.ct.axial()
     lam = view.from_volume(analysis.lam)
     labels = view.from_volume(analysis.lesion_labels)
     lungs = view.from_volume(analysis.lung_mask)
-    shared = None if analysis.ct.slice_shapes else _frame(_extent(lungs.any(axis=0)), view.spacing)
-    pictures = []
+    shapes = analysis.ct.slice_shapes
+    shared = None if shapes else _frame(_extent(lungs.any(axis=0)), view.spacing)
+    figures = []
     for index in indices:
-        rows, cols = analysis.ct.slice_shapes[index] if analysis.ct.slice_shapes else view.array.shape[1:]
+        rows, cols = shapes[index] if shapes else view.array.shape[1:]
         frame = shared or _frame(_extent(lungs[index, :rows, :cols]), view.spacing)
         boxes = _boxes(analysis, index, labels[index], view.index_to_ras)
         slice_image = _draw(analysis, view.array[index], lam[index], boxes, frame, view.spacing)
@@ -133,8 +95,44 @@ def slice_figures(analysis: Analysis, count: int = 6) -> list[SliceFigure]:
         image = _mount(slice_image, text, color_bar=bool(lam[index].any()))
         stream = io.BytesIO()
         image.save(stream, "PNG", compress_level=7)
-        pictures.append(SliceFigure(index, stream.getvalue(), image.size, text))
-    return pictures
+        figures.append(SliceFigure(index, stream.getvalue(), image.size, text))
+    return figures
+
+
+def strongest_slices(analysis: Analysis, count: int = 6) -> list[int]:
+    """Indices of up to ``count`` slices with the highest lesion activation, in the order of the file.
+
+    The slice of highest activation of each lesion comes first (so that different lesions are shown), then the others;
+    slices within 15 mm, or a fiftieth of the stack, of a chosen one are taken only if nothing else is left.
+    """
+    activation: dict[int, float] = {}
+    first: list[int] = []
+    for lesion in sorted(analysis.lesions, key=lambda one: -one.activation):
+        for part in lesion.slice_lesions:
+            activation[part.slice_index] = max(activation.get(part.slice_index, 0.0), part.activation)
+        if lesion.slice_lesions:
+            first.append(max(lesion.slice_lesions, key=lambda part: part.activation).slice_index)
+    order = list(dict.fromkeys([*first, *sorted(activation, key=lambda index: (-activation[index], index))]))
+    return _spread(analysis, order, count)
+
+
+def most_probable_slices(analysis: Analysis, count: int) -> list[int]:
+    """Indices of the slices with the highest probability, in the order of the file."""
+    analyzed = [one for one in analysis.slices if one.probability is not None]
+    return _spread(analysis, [one.index for one in sorted(analyzed, key=lambda one: -one.probability)], count)
+
+
+def _spread(analysis: Analysis, order: Sequence[int], count: int) -> list[int]:
+    """The first ``count`` indices of ``order`` that are not too close to one another, then the rest of them."""
+    distance = 1.0
+    if analysis.calibrated:
+        distance = max(len(analysis.slices) / 50, 15 / float(analysis.ct.axial().spacing[2]))
+    chosen: list[int] = []
+    for minimum in (distance, 1.0):
+        for index in order:
+            if len(chosen) < count and all(abs(index - other) >= minimum for other in chosen):
+                chosen.append(index)
+    return sorted(chosen)
 
 
 def _caption(analysis: Analysis, index: int) -> str:
@@ -148,7 +146,7 @@ def _caption(analysis: Analysis, index: int) -> str:
 
 
 def _extent(mask: np.ndarray) -> tuple[float, float, float, float]:
-    """Edges (row0, col0, row1, col1) of what is True plus a margin of 6 %; of everything where nothing is."""
+    """Edges (row0, col0, row1, col1) of the mask with a margin of 6 %; the whole plane for an empty mask."""
     rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not rows.size:
         return -0.5, -0.5, mask.shape[0] - 0.5, mask.shape[1] - 0.5
@@ -169,10 +167,10 @@ def _frame(extent: tuple[float, float, float, float], spacing: Sequence[float]) 
 
 
 def _boxes(analysis: Analysis, index: int, labels: np.ndarray, index_to_ras: np.ndarray) -> list[_Box]:
-    """The boxes of the slice's lesions, strongest first.
+    """The boxes of the slice's lesions, highest activation first.
 
-    The corners of ``box_ras_mm`` go through the inverse of the view's affine. On an oblique scan that would
-    enclose too much; there the painted labels say where the lesion is.
+    Boxes come from ``box_ras_mm``. On an oblique scan these would enclose too much; there the bounding box of the
+    lesion's label is drawn.
     """
     straight = np.count_nonzero(np.abs(index_to_ras[:3, :3]) > 1e-4 * np.abs(index_to_ras[:3, :3]).max()) == 3
     to_index = np.linalg.inv(index_to_ras)
@@ -181,9 +179,9 @@ def _boxes(analysis: Analysis, index: int, labels: np.ndarray, index_to_ras: np.
         name = _SHORT_TYPES.get(lesion.type or "", lesion.type or "")
         label = f"L{lesion.id:02d} C{lesion.cluster} {name}".rstrip()
         parts = [part for part in lesion.slice_lesions if part.slice_index == index]
-        painted = labels == lesion.id
-        if parts and not straight and painted.any():
-            rows, cols = np.flatnonzero(painted.any(axis=1)), np.flatnonzero(painted.any(axis=0))
+        mask = labels == lesion.id
+        if parts and not straight and mask.any():
+            rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
             edges = (rows[0] - 0.5, cols[0] - 0.5, rows[-1] + 0.5, cols[-1] + 0.5)
             boxes.append(_Box(*edges, label, lesion.cluster, max(part.activation for part in parts)))
             continue
@@ -191,7 +189,7 @@ def _boxes(analysis: Analysis, index: int, labels: np.ndarray, index_to_ras: np.
             corners = np.array([[*corner, 1.0] for corner in part.box_ras_mm]) @ to_index.T  # (2, 4): c, r, s
             (col0, row0), (col1, row1) = corners[:, :2].min(axis=0), corners[:, :2].max(axis=0)
             boxes.append(_Box(row0, col0, row1, col1, label, lesion.cluster, part.activation))
-    return sorted(boxes, key=lambda box: -box.heat)
+    return sorted(boxes, key=lambda box: -box.activation)
 
 
 def _draw(
@@ -205,23 +203,24 @@ def _draw(
     low, high = LUNG_WINDOW_HU if analysis.calibrated else (0.0, 255.0)
     gray = np.clip((frame.resize(plane, Image.Resampling.BICUBIC) - low) / (high - low), 0, 1)
     # 64 gray levels: noise hides the difference, and the file is half as large.
-    picture = np.repeat(np.round(gray * 63)[..., None] * (255 / 63), 3, axis=2)
+    pixels = np.repeat(np.round(gray * 63)[..., None] * (255 / 63), 3, axis=2)
     inside = frame.resize(lam > 0, Image.Resampling.NEAREST) > 0
     if inside.any():
-        heat = np.clip(frame.resize(lam, Image.Resampling.BILINEAR) / 100, 0, 1)[inside]
-        opacity = (0.30 + 0.30 * heat)[:, None]  # the stronger, the more it covers
-        picture[inside] = (1 - opacity) * picture[inside] + opacity * jet(heat)
-    image = Image.fromarray(np.clip(picture, 0, 255).astype(np.uint8), "RGB")
+        activation = np.clip(frame.resize(lam, Image.Resampling.BILINEAR) / 100, 0, 1)[inside]
+        opacity = (0.30 + 0.30 * activation)[:, None]
+        pixels[inside] = (1 - opacity) * pixels[inside] + opacity * jet(activation)
+    image = Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8), "RGB")
     draw = ImageDraw.Draw(image)
     _draw_boxes(draw, boxes, frame)
     if analysis.calibrated:
-        _draw_sides(draw, frame)
+        _text(draw, (9, frame.height / 2), "R", 20, "lm")
+        _text(draw, (frame.width - 9, frame.height / 2), "L", 20, "rm")
         _draw_scale(draw, frame, float(spacing[0]))
     return image
 
 
 def _draw_boxes(draw: ImageDraw.ImageDraw, boxes: Sequence[_Box], frame: _Frame) -> None:
-    """Boxes with a dark rim (to be seen on any background), then labels where they hide no other label."""
+    """Boxes with a dark rim (visible on any background), then labels where they cover no other label."""
     for box in reversed(boxes):
         edges = [frame.x(box.col0), frame.y(box.row0), frame.x(box.col1), frame.y(box.row1)]
         draw.rectangle([edges[0] - 1, edges[1] - 1, edges[2] + 1, edges[3] + 1], outline=_BLACK, width=4)
@@ -241,6 +240,7 @@ def _draw_boxes(draw: ImageDraw.ImageDraw, boxes: Sequence[_Box], frame: _Frame)
 
 
 def _inside(x: float, y: float, width: float, height: float, frame: _Frame) -> PixelBox:
+    """A rectangle at (x, y), moved into the frame."""
     x = min(max(x, 0), frame.width - width)
     y = min(max(y, 0), frame.height - height)
     return x, y, x + width, y + height
@@ -250,27 +250,21 @@ def _overlap(one: PixelBox, other: PixelBox) -> bool:
     return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
-def _draw_sides(draw: ImageDraw.ImageDraw, frame: _Frame) -> None:
-    middle = frame.height / 2
-    _text(draw, (9, middle), "R", 20, "lm")
-    _text(draw, (frame.width - 9, middle), "L", 20, "rm")
-
-
 def _draw_scale(draw: ImageDraw.ImageDraw, frame: _Frame, column_mm: float) -> None:
-    """A bar of 5 cm at the bottom (1 cm where 5 do not fit into half of the picture)."""
+    """A scale bar of 5 cm at the bottom (1 cm where 5 cm exceed half of the image)."""
     pixels_per_cm = 10 / column_mm * frame.width / (frame.col1 - frame.col0)
     centimeters = 5 if 5 * pixels_per_cm <= frame.width / 2 else 1
     length, left, base = centimeters * pixels_per_cm, 12, frame.height - 12
-    for color, extra in ((_BLACK, 1), (_WHITE, 0)):
-        draw.rectangle([left - extra, base - 1 - extra, left + length + extra, base + 1 + extra], fill=color)
+    for color, rim in ((_BLACK, 1), (_WHITE, 0)):
+        draw.rectangle([left - rim, base - 1 - rim, left + length + rim, base + 1 + rim], fill=color)
         for x in (left, left + length):
-            draw.rectangle([x - 1 - extra, base - 6 - extra, x + 1 + extra, base + 6 + extra], fill=color)
+            draw.rectangle([x - 1 - rim, base - 6 - rim, x + 1 + rim, base + 6 + rim], fill=color)
     draw.rectangle([left, base - 1, left + length, base + 1], fill=_WHITE)
     _text(draw, (left + length / 2, base - 6), f"{centimeters} cm", 14, "mb")
 
 
 def _mount(slice_image: Image.Image, heading: str, color_bar: bool) -> Image.Image:
-    """The slice on black, its heading above and the scale of the LAM at its right: they cover nothing."""
+    """The slice with its heading above and the color bar of the LAM to its right, where they hide nothing."""
     width, height = slice_image.size
     image = Image.new("RGB", (width + _SIDE * color_bar, height + _HEAD), _BLACK)
     image.paste(slice_image, (0, _HEAD))
@@ -289,15 +283,8 @@ def _mount(slice_image: Image.Image, heading: str, color_bar: bool) -> Image.Ima
 
 def _text(draw: ImageDraw.ImageDraw, at: tuple[float, float], text: str, size: int, anchor: str, rim: int = 2) -> None:
     """White text with a dark rim."""
-    font = _font(size)
-    if not isinstance(font, ImageFont.FreeTypeFont):  # Pillow's old bitmap font knows no anchors
-        draw.text((max(at[0] - 12, 2), max(at[1] - 12, 2)), text, font=font, fill=_WHITE)
-        return
-    draw.text(at, text, font=font, fill=_WHITE, anchor=anchor, stroke_width=rim, stroke_fill=_BLACK)
+    draw.text(at, text, font=_font(size), fill=_WHITE, anchor=anchor, stroke_width=rim, stroke_fill=_BLACK)
 
 
 def _font(size: int) -> Any:
-    try:
-        return ImageFont.load_default(size)
-    except TypeError:  # Pillow before 10.1
-        return ImageFont.load_default()
+    return ImageFont.load_default(size)

@@ -1,4 +1,4 @@
-"""``report.html``: one self-contained page, with style, SVG and pictures inline, without scripts."""
+"""``report.html``: one self-contained page with inline style, SVG and images, without scripts."""
 
 from __future__ import annotations
 
@@ -12,17 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from .. import RESEARCH_NOTICE
-from ..atomic_io import whole_file
+from ..atomic_io import atomic_file
 from ..colors import cluster_color
-from ..results import Analysis, Lesion, Point
+from ..results import Analysis, Lesion
 from .figures import LUNG_WINDOW_HU, slice_figures
 from .json_csv import plain
-from .markdown import to_html
 from .probability_chart import probability_chart
 from .style import STYLE
-from .wording import positive_class, probability_words, threshold_of
+from .wording import positive_class, study_words, threshold_of
 
-# Even if a text slipped through unescaped, the page could neither run nor load anything.
+# Even if an unescaped text got into the page, it could neither run nor load anything.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 _CAUTION = (
@@ -31,25 +30,29 @@ _CAUTION = (
 )
 
 
-def write_html(analysis: Analysis, path: str | Path, pictures: int = 6, created: str | None = None) -> None:
-    """Write the report. ``created``: date and time shown (now by default). Raises OSError."""
+def write_html(analysis: Analysis, path: str | Path, figures: int = 6, created: str | None = None) -> None:
+    """Write the report with up to so many slice images. ``created``: date and time shown (default: now).
+
+    Raises OSError.
+    """
     created = created or time.strftime("%Y-%m-%d %H:%M")
-    with whole_file(Path(path)) as partial:
-        partial.write_text(report_html(analysis, pictures, created), encoding="utf-8")
+    with atomic_file(Path(path)) as partial:
+        partial.write_text(report_html(analysis, figures, created), encoding="utf-8")
 
 
-def report_html(analysis: Analysis, pictures: int = 6, created: str = "") -> str:
+def report_html(analysis: Analysis, figures: int = 6, created: str = "") -> str:
     """The page as text."""
+    card = str(analysis.model.get("card") or "This model has no card.")
     sections = [
         _top(analysis, created),
         f'<div class="notice" role="note">{escape(RESEARCH_NOTICE)}</div>',
-        _verdict(analysis),
+        _result(analysis),
         _warnings(analysis),
         _cards(analysis),
         _chart(analysis),
-        _pictures(analysis, pictures),
+        _figures(analysis, figures),
         _lesion_table(analysis),
-        _card("Model card", to_html(str(analysis.model.get("card") or "This model has no card.")), "long"),
+        _card("Model card", f"<pre>{escape(card)}</pre>", "long"),
         _settings(analysis),
         f"<footer>{escape(RESEARCH_NOTICE)}</footer>",
     ]
@@ -57,7 +60,7 @@ def report_html(analysis: Analysis, pictures: int = 6, created: str = "") -> str
 
 
 def document(title: str, sections: Sequence[str], style: str = "") -> str:
-    """A whole page of ``sections`` in HTML, empty ones left out; ``style`` is CSS beside that of all reports."""
+    """A whole page of HTML ``sections`` without the empty ones; ``style`` is CSS in addition to that of all reports."""
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
@@ -67,8 +70,8 @@ def document(title: str, sections: Sequence[str], style: str = "") -> str:
     )
 
 
-def _card(title: str, body: str, kind: str = "") -> str:
-    return f'<section class="card {kind}"><h2>{escape(title)}</h2>{body}</section>'
+def _card(title: str, body: str, style: str = "") -> str:
+    return f'<section class="card {style}"><h2>{escape(title)}</h2>{body}</section>'
 
 
 def _top(analysis: Analysis, created: str) -> str:
@@ -83,24 +86,22 @@ def _top(analysis: Analysis, created: str) -> str:
     )
 
 
-def _verdict(analysis: Analysis) -> str:
+def _result(analysis: Analysis) -> str:
     """Study probability as number, gauge and words."""
     summary = analysis.summary
-    threshold = threshold_of(analysis.config)
-    name = positive_class(analysis)
+    words = f'<div class="words">{escape(study_words(analysis))}.</div>'
     if summary.probability is None:
         return (
-            '<section class="card verdict unknown-tone"><div class="number">&ndash;</div>'
-            f'<div><div class="words">{escape(probability_words(None))}.</div></div></section>'
+            '<section class="card result unknown-tone"><div class="number">&ndash;</div>'
+            f"<div>{words}</div></section>"
         )
-    tone = "positive-tone" if summary.positive else "negative-tone"
-    side = "at or above" if summary.positive else "below"
+    threshold = threshold_of(analysis.config)
+    tone, side = ("positive-tone", "at or above") if summary.positive else ("negative-tone", "below")
     percent = 100 * min(max(summary.probability, 0), 1)
     tick = f'<div class="tick" style="left:{100 * threshold:.1f}%"><span>threshold {threshold:.2f}</span></div>'
     return (
-        f'<section class="card verdict {tone}"><div><div class="number">{summary.probability:.2f}</div>'
-        '<div class="unit">study probability, 0 to 1</div></div>'
-        f'<div><div class="words">{escape(probability_words(summary.probability, name))}.</div>'
+        f'<section class="card result {tone}"><div><div class="number">{summary.probability:.2f}</div>'
+        f'<div class="unit">study probability, 0 to 1</div></div><div>{words}'
         f'<div class="gauge"><div class="fill" style="width:calc({percent:.1f}% + 2px)"></div>{tick}</div>'
         f"<div>Class given by the network: <strong>{escape(summary.diagnosis)}</strong> "
         f"(study probability {side} the threshold). <span class=soft>{_CAUTION}</span></div></div></section>"
@@ -152,17 +153,17 @@ def _lesion_counts(analysis: Analysis) -> str:
 def _involved(analysis: Analysis) -> str:
     share = analysis.summary.involved_lung_share
     html = _big("&ndash;") if share is None else _big(f"{100 * share:.1f} %")
-    html += _row("lesions over lungs, by volume")
+    html += _row("lesion volume / lung volume")
     if analysis.calibrated and analysis.lesions:
         volume = sum(lesion.volume_ml or 0 for lesion in analysis.lesions)
-        html += _row("lesions together", f"{_number(volume, 1)} ml")
+        html += _row("all lesions", f"{_number(volume, 1)} ml")
     return html
 
 
 def _cluster(analysis: Analysis, number: int) -> str:
     """Color chip, number and name of a cluster."""
     name = str(analysis.cluster_names.get(number, ""))
-    name = re.sub(rf"^cluster {number}\b[\s:,-]*", "", name, flags=re.IGNORECASE)  # the number stands before it
+    name = re.sub(rf"^cluster {number}\b[\s:,-]*", "", name, flags=re.IGNORECASE)  # the number precedes it
     chip = f'<span class="chip" style="background:{cluster_color(number)}"></span>'
     return f"{chip}C{number} {escape(name)}".rstrip()
 
@@ -170,12 +171,12 @@ def _cluster(analysis: Analysis, number: int) -> str:
 def _input(analysis: Analysis) -> str:
     given = analysis.input
     size, spacing = given.get("size"), given.get("spacing_mm")
-    rows = [("kind", str(given.get("kind") or "CT"))]
+    rows = [("type", str(given.get("kind") or "CT"))]
     if size is not None:
         rows.append(("size", " × ".join(str(int(one)) for one in size)))
     if analysis.calibrated and spacing is not None:
         rows.append(("voxel", " × ".join(f"{float(one):.4g}" for one in spacing) + " mm"))
-    rows.append(("gray values", "HU" if analysis.calibrated else "pictures: no HU, no mm"))
+    rows.append(("gray values", "HU" if analysis.calibrated else "uncalibrated, no spacing"))
     return "".join(_row(name, value) for name, value in rows)
 
 
@@ -189,103 +190,95 @@ def _chart(analysis: Analysis) -> str:
     return _card(title, probability_chart(analysis) + legend)
 
 
-def _pictures(analysis: Analysis, count: int) -> str:
-    pictures = slice_figures(analysis, count)
-    if not pictures:
-        return ""
-    figures = []
-    for picture in pictures:
-        data = base64.b64encode(picture.png).decode("ascii")
-        width, height = picture.size
-        figures.append(
-            f'<figure><img alt="{escape(picture.caption)}" width="{width}" height="{height}" '
+def _figures(analysis: Analysis, count: int) -> str:
+    html = ""
+    for figure in slice_figures(analysis, count):
+        data = base64.b64encode(figure.png).decode("ascii")
+        width, height = figure.size
+        html += (
+            f'<figure><img alt="{escape(figure.caption)}" width="{width}" height="{height}" '
             f'src="data:image/png;base64,{data}">'
-            f"<figcaption>{_figure_text(analysis, picture.index)}</figcaption></figure>"
+            f"<figcaption>{_figure_text(analysis, figure.index)}</figcaption></figure>"
         )
+    if not html:
+        return ""
     if analysis.lesions:
-        title = "Slices with the strongest lesions"
-        text = "Color: lesion activation map (LAM), where the network looked. Box colors:"
+        title = "Slices with the highest lesion activation"
+        text = "Overlay: lesion activation map (LAM), the regions that the network responded to. Box colors:"
         numbers = sorted({lesion.cluster for lesion in analysis.lesions})
         text += "".join(f" <span>{_cluster(analysis, number)}</span>" for number in numbers)
     else:
         title = "Slices with the highest probability"
-        text = "No lesion was found, so that no map is shown."
+        text = "No lesions were found, so no activation map is shown."
     if analysis.calibrated:
-        text += f" <span class=soft>Lung window ({_window()}); the patient’s right is at the left.</span>"
+        low, high = LUNG_WINDOW_HU
+        window = f"width {high - low:.0f}, level {(low + high) / 2:.0f} HU"
+        text += f" <span class=soft>Lung window ({window}); the patient’s right is on the left.</span>"
     else:
-        text += " <span class=soft>Pictures are shown as they came: sides and scale are not known.</span>"
-    return _card(title, f'<p class="legend">{text}</p><div class="pictures">{"".join(figures)}</div>', "long new-page")
-
-
-def _window() -> str:
-    low, high = LUNG_WINDOW_HU
-    return f"width {high - low:.0f}, level {(low + high) / 2:.0f} HU"
+        text += " <span class=soft>Images are shown as stored: sides and scale are unknown.</span>"
+    return _card(title, f'<p class="legend">{text}</p><div class="figures">{html}</div>', "long new-page")
 
 
 def _figure_text(analysis: Analysis, index: int) -> str:
-    def here(lesion: Lesion) -> bool:
-        return any(part.slice_index == index for part in lesion.slice_lesions)
-
-    labels = [escape(lesion.label) for lesion in analysis.lesions if here(lesion)]
+    labels = [
+        escape(lesion.label)
+        for lesion in analysis.lesions
+        if any(part.slice_index == index for part in lesion.slice_lesions)
+    ]
     names = ", ".join(labels[:6]) + (f" and {len(labels) - 6} more" if len(labels) > 6 else "")
     return f"Slice {index}" + (f": {names}" if names else "")
 
 
 def _lesion_table(analysis: Analysis) -> str:
     if not analysis.lesions:
-        return _card("Lesions", "<p>No lesion was found.</p>")
+        return _card("Lesions", "<p>No lesions were found.</p>")
     text = (
-        "<p><small>Largest first. Score: how clearly the lesion belongs to its cluster. "
-        "Heat: strength of the map times the probability of its slice. "
+        "<p><small>Largest first. Type: by mean HU. Cluster: group of similar lesions found in the training data. "
+        "Activation: peak of the activation map times the probability of its slice, 0 to 1. "
         "Slices are counted from 0 in the order of the file.</small></p>"
     )
     rows = [_lesion_cells(analysis, lesion) for lesion in analysis.lesions]
-    head = "".join(f"<th{kind}>{escape(name)}</th>" for name, kind, _ in rows[0])
-    body = "".join("<tr>" + "".join(f"<td{kind}>{cell}</td>" for _, kind, cell in row) + "</tr>" for row in rows)
+    head = "".join(f"<th{align}>{escape(name)}</th>" for name, align, _ in rows[0])
+    body = "".join("<tr>" + "".join(f"<td{align}>{cell}</td>" for _, align, cell in row) + "</tr>" for row in rows)
     table = f"<table class=lesions><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
     return _card(f"Lesions ({len(analysis.lesions)})", f"{text}<div class=scroll>{table}</div>", "long")
 
 
 def _lesion_cells(analysis: Analysis, lesion: Lesion) -> list[tuple[str, str, str]]:
-    """Column, attribute and HTML of each cell; pictures have no kind, volume and HU."""
+    """Column, attribute and HTML of each cell; uncalibrated images have no type, volume and HU."""
     number = " class=num"
     first, last = lesion.first_slice, lesion.last_slice
-    known = analysis.calibrated
+    peak = ", ".join(_number(value, 0) for value in lesion.peak_ras_mm)
     cells = [
         ("Lesion", "", f"<strong>L{lesion.id:02d}</strong>"),
-        ("Type (by HU)", "", escape(lesion.type or "–")) if known else None,
+        ("Type", "", escape(lesion.type or "–")),
         ("Cluster", "", _cluster(analysis, lesion.cluster)),
-        ("Score", number, f"{lesion.score:.2f}"),
         ("Activation", number, f"{lesion.activation:.2f}"),
         ("Slices", number, str(first) if first == last else f"{first}–{last}"),
-        ("Volume ml", number, _number(lesion.volume_ml, 2)) if known else None,
-        ("Mean HU", number, _number(lesion.mean_hu, 0)) if known else None,
-        (f"Peak R, A, S {'mm' if known else 'px'}", number, _position(lesion.peak_ras_mm)),
+        ("Volume (ml)", number, _number(lesion.volume_ml, 2)),
+        ("Mean (HU)", number, _number(lesion.mean_hu, 0)),
+        (f"Peak R, A, S ({'mm' if analysis.calibrated else 'pixel'})", number, peak),
     ]
-    return [cell for cell in cells if cell is not None]
-
-
-def _position(point: Point) -> str:
-    return ", ".join(_number(value, 0) for value in point)
+    return [cell for cell in cells if analysis.calibrated or cell[0] not in ("Type", "Volume (ml)", "Mean (HU)")]
 
 
 def _number(value: float | None, digits: int) -> str:
-    """A number with a true minus sign; a dash for what does not exist."""
+    """A number with a typographic minus sign; a dash for a missing value."""
     text = "–" if plain(value) is None else f"{value:.{digits}f}"
     return text.replace("-", "−") if float(value or 0) else text.lstrip("-")
 
 
 def _settings(analysis: Analysis) -> str:
     model = {key: value for key, value in analysis.model.items() if key not in ("card", "positive")}
-    settings = {"model": model, **analysis.config, "device used": analysis.device}
-    total = sum(analysis.timing_s.values())
-    timing = [(stage, f"{seconds:.2f}") for stage, seconds in analysis.timing_s.items()]
-    if "total" not in analysis.timing_s:
-        timing.append(("total", f"{total:.2f}"))
+    settings = _flat({"model": model, **analysis.config, "device used": analysis.device})
+    timing = analysis.timing_s
+    if "total" not in timing:
+        timing = {**timing, "total": sum(timing.values())}
+    seconds = [(stage, f"{value:.2f}") for stage, value in timing.items()]
     return (
         '<div class="two">'
-        + _card("Settings", _table(_flat(settings)), "long")
-        + _card("Time in seconds", _table(timing, numbers=True))
+        + _card("Settings", _table(settings), "long")
+        + _card("Time in seconds", _table(seconds, " class=num"))
         + "</div>"
     )
 
@@ -302,7 +295,6 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     return rows
 
 
-def _table(rows: Iterable[tuple[str, str]], numbers: bool = False) -> str:
-    kind = " class=num" if numbers else ""
-    body = "".join(f"<tr><td>{escape(name)}</td><td{kind}>{escape(value)}</td></tr>" for name, value in rows)
+def _table(rows: Iterable[tuple[str, str]], align: str = "") -> str:
+    body = "".join(f"<tr><td>{escape(name)}</td><td{align}>{escape(value)}</td></tr>" for name, value in rows)
     return f"<table><tbody>{body}</tbody></table>"

@@ -11,12 +11,12 @@ from ..results import Analysis, Lesion, SliceDiagnosis
 from .wording import threshold_of
 
 _WIDTH, _LEFT, _RIGHT = 1000, 56, 12
-_TOP, _PLOT = 14, 220  # px above and of the plot
-_LANE, _LANES = 9, 10  # height of a lane of lesions; at most so many
+_TOP, _PLOT = 14, 220  # px above the plot, and its height
+_LANE, _LANES = 9, 10  # height of a lane of lesions in px, and the most lanes
 
 
 def probability_chart(analysis: Analysis) -> str:
-    """SVG of the probability of every slice, in the order of the file; colors come from the page's style."""
+    """SVG of the probability of every slice, in the order of the file; colors come from the page's CSS."""
     slices = analysis.slices
     if not slices:
         return ""
@@ -43,7 +43,7 @@ def probability_chart(analysis: Analysis) -> str:
 
 
 def _x(place: float, count: int) -> float:
-    """Left edge of the place-th of ``count`` slices."""
+    """Left edge of slice ``place`` of ``count``, in px."""
     return _LEFT + place * (_WIDTH - _LEFT - _RIGHT) / count
 
 
@@ -52,7 +52,7 @@ def _y(probability: float, bottom: float) -> float:
 
 
 def _lung_runs(slices: Sequence[SliceDiagnosis]) -> list[str]:
-    """A quiet background behind runs of slices that show lung."""
+    """A light background behind runs of slices that show lung."""
     marks, start = [], 0
     for lung, run in groupby(one.lung for one in slices):
         end = start + len(list(run))
@@ -74,7 +74,7 @@ def _grid(bottom: float) -> list[str]:
 
 
 def _bars(slices: Sequence[SliceDiagnosis], bottom: float) -> list[str]:
-    """A bar per analyzed slice, with its figures as a tool tip."""
+    """A bar per analyzed slice, with its values as a tool tip."""
     step = _x(1, len(slices)) - _x(0, len(slices))
     width = max(step * 0.78, min(step, 1.0))
     marks = []
@@ -82,11 +82,11 @@ def _bars(slices: Sequence[SliceDiagnosis], bottom: float) -> list[str]:
         if one.probability is None:
             continue
         top = min(_y(one.probability, bottom), bottom - 1.5)  # a probability of 0 remains visible
-        kind = "bar positive" if one.positive else "bar"
+        style = "bar positive" if one.positive else "bar"
         tip = f"slice {one.index}" + ("" if one.position_mm is None else f", S {one.position_mm:.1f} mm")
         tip += f": {one.probability:.2f}" + (f", lesions: {len(one.lesions)}" if one.lesions else "")
         marks.append(
-            f'<rect class="{kind}" x="{_x(place, len(slices)) + (step - width) / 2:.1f}" y="{top:.1f}" '
+            f'<rect class="{style}" x="{_x(place, len(slices)) + (step - width) / 2:.1f}" y="{top:.1f}" '
             f'width="{width:.2f}" height="{bottom - top:.1f}" rx="{min(width / 2, 1.5):.1f}">'
             f"<title>{escape(tip)}</title></rect>"
         )
@@ -103,18 +103,18 @@ def _threshold(threshold: float, bottom: float) -> list[str]:
 
 
 def _lanes(lesions: Sequence[Lesion]) -> list[list[Lesion]]:
-    """Lesions packed into lanes so that none overlap; largest first, what finds no room is left out."""
+    """Lesions arranged in lanes without overlap, largest first; what exceeds the last lane is left out."""
     lanes: list[list[Lesion]] = []
     for lesion in lesions:
-        room = next((lane for lane in lanes if all(_apart(lesion, other) for other in lane)), None)
-        if room is not None:
-            room.append(lesion)
+        free = next((lane for lane in lanes if all(_disjoint(lesion, other) for other in lane)), None)
+        if free is not None:
+            free.append(lesion)
         elif len(lanes) < _LANES:
             lanes.append([lesion])
     return lanes
 
 
-def _apart(one: Lesion, other: Lesion) -> bool:
+def _disjoint(one: Lesion, other: Lesion) -> bool:
     return one.last_slice < other.first_slice or other.last_slice < one.first_slice
 
 

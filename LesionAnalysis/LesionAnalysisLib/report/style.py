@@ -1,4 +1,4 @@
-"""The look of ``report.html``: light, dark (as the reader's system says) and printed."""
+"""CSS of ``report.html``: light, dark (following the reader's system) and printed."""
 
 _LIGHT = """--page:#eef1f5; --card:#ffffff; --ink:#17202b; --soft:#5a6675; --line:#dbe1e8; --quiet:#f4f6f9;
   --positive:#c2410c; --negative:#0f766e; --unknown:#64748b; --bar:#8fa3ba;
@@ -15,7 +15,6 @@ body { margin:0; background:var(--page); color:var(--ink);
 main { max-width:1080px; margin:0 auto; padding:28px 20px 40px; }
 h1 { font-size:26px; line-height:1.2; margin:0; overflow-wrap:anywhere; }
 h2 { font-size:17px; margin:0 0 12px; }
-h3,h4,h5,h6 { font-size:15px; margin:18px 0 6px; }
 p { margin:0 0 10px; }
 small,.soft { color:var(--soft); }
 small { font-size:13px; }
@@ -27,7 +26,7 @@ small { font-size:13px; }
 .card { background:var(--card); border:1px solid var(--line); border-radius:12px; box-shadow:var(--shadow);
   padding:18px 20px; margin-bottom:16px; }
 
-.verdict { display:grid; grid-template-columns:auto 1fr; gap:8px 30px; align-items:center; }
+.result { display:grid; grid-template-columns:auto 1fr; gap:8px 30px; align-items:center; }
 .number { font-size:64px; line-height:1; font-weight:700; font-variant-numeric:tabular-nums;
   color:var(--tone); }
 .unit { color:var(--soft); font-size:13px; margin-top:6px; }
@@ -70,7 +69,7 @@ small { font-size:13px; }
 .swatch-positive { background:var(--positive); }
 .swatch-bar { background:var(--bar); }
 
-.pictures { display:grid; grid-template-columns:repeat(2,1fr); gap:14px; }
+.figures { display:grid; grid-template-columns:repeat(2,1fr); gap:14px; }
 figure { margin:0; break-inside:avoid; }
 figure img { width:100%; height:auto; display:block; border-radius:8px; background:#000; }
 figcaption { font-size:13px; color:var(--soft); margin-top:5px; }
@@ -85,15 +84,13 @@ tbody tr:nth-child(even) { background:var(--quiet); }
 .two { display:grid; grid-template-columns:2fr 1fr; gap:16px; align-items:start; }
 .two td { overflow-wrap:anywhere; }
 .two .card { min-width:0; }
-code,pre { font-family:ui-monospace,Consolas,"DejaVu Sans Mono",monospace; font-size:.9em; }
-code { background:var(--quiet); padding:1px 4px; border-radius:4px; }
-pre { background:var(--quiet); padding:10px; overflow-x:auto; }
-blockquote { margin:0 0 10px; padding-left:14px; border-left:4px solid var(--line); color:var(--soft); }
+pre { font-family:ui-monospace,Consolas,"DejaVu Sans Mono",monospace; font-size:12px; margin:0;
+  background:var(--quiet); padding:10px; white-space:pre-wrap; overflow-wrap:anywhere; }
 footer { color:var(--soft); font-size:13px; text-align:center; padding-top:8px; }
 
 @media screen and (max-width:760px) {
   .cards { grid-template-columns:repeat(2,1fr); }
-  .pictures,.two,.verdict { grid-template-columns:1fr; }
+  .figures,.two,.result { grid-template-columns:1fr; }
   .top { display:block; }
   .meta { text-align:left; margin-top:6px; }
 }
@@ -105,7 +102,7 @@ _PRINT = """
   main { max-width:none; padding:0; }
   .card { padding:10px 14px; margin-bottom:10px; break-inside:avoid; box-shadow:none; }
   .long { break-inside:auto; }
-  .cards,.pictures,.two { gap:10px; }
+  .cards,.figures,.two { gap:10px; }
   .number { font-size:48px; }
   .words { font-size:17px; }
   .cards .big { font-size:20px; }
@@ -118,7 +115,7 @@ _PRINT = """
   thead { display:table-header-group; }
   tr { break-inside:avoid; }
   .new-page { break-before:page; }
-  h2,h3,h4,.legend { break-after:avoid; }
+  h2,.legend { break-after:avoid; }
   .scroll { overflow:visible; }
 """
 

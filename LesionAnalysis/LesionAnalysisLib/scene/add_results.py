@@ -1,4 +1,4 @@
-"""One analysis in a scene: all of its nodes, made in one go or step by step, or found again after loading."""
+"""An analysis into a scene: all of its nodes, at once or step by step."""
 
 from __future__ import annotations
 
@@ -7,21 +7,18 @@ from typing import Any
 
 from ..results import Analysis, Lesion
 from ..steps import run_to_end
-from .analysis_grid import keep_grid
-from .boxes import MAX_BOXES, earlier_look, make_boxes, make_peaks, strongest
+from .analysis_grid import store_grid
+from .boxes import MAX_BOXES, largest, make_boxes, make_peaks, previous_style
 from .color_maps import check_color_map
 from .labels import make_labels
 from .mrml import batch, current_scene, register_classes
 from .ownership import ResultNodeFactory, remove_nodes, remove_results
 from .scene_nodes import SceneNodes
-from .stored_edits import ClusterEdits, keep_edits, read_edits
+from .stored_edits import ClusterEdits, read_edits, store_edits
 from .table_nodes import make_chart, make_lesions_table, make_slices_table, make_texts
 from .volume_nodes import check_ct, find_ct, make_ct, make_lam
 
-_BOXES_AT_ONCE = 25  # so many are made in one step
-
-
-
+_BOXES_PER_STEP = 25
 
 Steps = Generator[tuple[float, str], None, SceneNodes]
 
@@ -39,13 +36,13 @@ def add_to_scene(
     scene: vtkMRMLScene; default: the scene of ``ct_node``, or Slicer's.
     ct_node: the volume that was analyzed. None: a node is made from ``analysis.ct``, in a lung window.
     color_map: of the LAM, ``jet``, ``viridis`` or ``inferno``; None: as in an earlier run, else ``jet``.
-    max_boxes: so many of the largest lesions get a box; the tables and the list of peaks hold all.
+    max_boxes: the most lesions, largest first, that get a box; the tables and the list of peaks hold all.
 
-    The user's names and colors of clusters stay where the model is the same; exports made of earlier results
-    (segmentation, color volume) are removed, for they no longer fit.
+    The user's names and colors of clusters are kept if the model is the same; exports made of earlier results
+    (segmentation, color volume) are removed, since they no longer match.
 
-    No view is changed: see ``show_in_slice_views``. Raises ValueError when ``ct_node`` is not (or no longer)
-    the volume that was analyzed, and RuntimeError when there is no scene. Nothing half-made is left then.
+    No view is changed: see ``show_in_slice_views``. Raises ValueError when ``ct_node`` is not (or no longer) the volume
+    that was analyzed, and RuntimeError when there is no scene; partial results are then removed.
     """
     scene = scene or (ct_node.GetScene() if ct_node is not None else current_scene())
     steps = add_to_scene_steps(analysis, scene, ct_node, color_map=color_map, max_boxes=max_boxes)
@@ -61,11 +58,11 @@ def add_to_scene_steps(
     color_map: str | None = None,
     max_boxes: int = MAX_BOXES,
 ) -> Steps:
-    """The same as a generator of (share done, what comes next), so that a window stays alive in between.
+    """``add_to_scene`` as a generator of (fraction done, next step), so that Slicer stays responsive in between.
 
-    The scene is in its batch-processing state within a step only. A step that fails, and a generator that is
-    closed before its end, take all results of this CT with them. Raises as ``add_to_scene``, at once; and
-    RuntimeError in a step where the CT was removed or the scene closed meanwhile.
+    The scene is in its batch-processing state within a step only. A step that fails, and a generator that is closed
+    before its end, remove all results of this CT. Raises as ``add_to_scene``, at once; and RuntimeError in a step if
+    the CT was removed or the scene closed meanwhile.
     """
     scene = scene or (ct_node.GetScene() if ct_node is not None else current_scene())
     register_classes(scene)
@@ -79,19 +76,19 @@ def _steps(analysis: Analysis, scene: Any, ct_node: Any, color_map: str | None, 
     factory = new_ct = None
     try:
         with batch(scene):
-            ct = ct_node or find_ct(scene, analysis)  # no volume is ever shown twice
+            ct = ct_node or find_ct(scene, analysis)  # no volume appears twice
             if ct is None:
                 ct = new_ct = make_ct(scene, analysis)
             factory = ResultNodeFactory(scene, ct)
-            filling = _Filling(factory, analysis, color_map, max_boxes)
-        parts = filling.parts()
-        for done, (message, part) in enumerate(parts):
-            yield done / len(parts), message
+            builder = _SceneBuilder(factory, analysis, color_map, max_boxes)
+        steps = builder.steps()
+        for done, (message, step) in enumerate(steps):
+            yield done / len(steps), message
             if not scene.IsNodePresent(ct):
                 raise RuntimeError("The CT is no longer in the scene: its results were not added.")
             with batch(scene):
-                part()
-        return SceneNodes(**filling.made)
+                step()
+        return SceneNodes(**builder.nodes)
     except BaseException:
         with batch(scene):
             if factory is not None:
@@ -101,68 +98,59 @@ def _steps(analysis: Analysis, scene: Any, ct_node: Any, color_map: str | None, 
         raise
 
 
-
-
-class _Filling:
-    """The nodes of one analysis in the making; ``made`` are the fields of its ``SceneNodes``."""
+class _SceneBuilder:
+    """Makes the nodes of one analysis; ``nodes`` are the fields of its ``SceneNodes`` so far."""
 
     def __init__(self, factory: ResultNodeFactory, analysis: Analysis, color_map: str | None, max_boxes: int):
         self.factory, self.color_map = factory, color_map
-        self.edits = _kept_edits(factory, analysis)
+        unchanged = ClusterEdits.none(analysis)
+        previous = next((read_edits(text, analysis) for text in factory.earlier("analysis")), unchanged)
+        self.edits = previous.carried_to(analysis)
         self.analysis = self.edits.apply(analysis)
-        self.shown = strongest(self.analysis.lesions, max_boxes)
-        notes = analysis.warnings + _too_many(len(self.shown), len(analysis.lesions))
-        self.look = earlier_look(factory)
-        self.made: dict[str, Any] = {"ct": factory.ct, "boxes": {}, "notes": notes}
+        self.boxed = largest(self.analysis.lesions, max_boxes)
+        self.box_style = previous_style(factory)
+        notes, total = analysis.warnings, len(analysis.lesions)
+        if len(self.boxed) < total:
+            notes += (f"Only the {len(self.boxed)} largest of {total} lesions have a box; the table has all.",)
+        self.nodes: dict[str, Any] = {"ct": factory.ct, "boxes": {}, "notes": notes}
 
-    def parts(self) -> list[tuple[str, Callable[[], None]]]:
-        """What is to be done, in order: a message and a function for each part."""
-        boxes = [self.shown[start : start + _BOXES_AT_ONCE] for start in range(0, len(self.shown), _BOXES_AT_ONCE)]
+    def steps(self) -> list[tuple[str, Callable[[], None]]]:
+        """A message and a function for each step, in order."""
+        starts = range(0, len(self.boxed), _BOXES_PER_STEP)
+        boxes = [self.boxed[start : start + _BOXES_PER_STEP] for start in starts]
         return [
             ("Adding the lesion activation map", self._lam),
             ("Adding the lesion map", self._labels),
-            ("Filling the tables", self._tables),
-            ("Keeping the analysis", self._texts),
-            *[("Drawing the boxes", lambda lesions=lesions: self._boxes(lesions)) for lesions in boxes],
-            ("Tidying up", self._finish),
+            ("Adding the tables", self._tables),
+            ("Storing the analysis", self._texts),
+            *[("Adding the boxes", lambda lesions=lesions: self._boxes(lesions)) for lesions in boxes],
+            ("Removing outdated results", self._finish),
         ]
 
     def _lam(self) -> None:
         lam, colors, legend = make_lam(self.factory, self.analysis, self.color_map)
-        self.made |= {"lam": lam, "colors": colors, "legend": legend}
+        self.nodes |= {"lam": lam, "colors": colors, "legend": legend}
 
     def _labels(self) -> None:
         labels, colors = make_labels(self.factory, self.analysis, self.edits)
-        self.made |= {"labels": labels, "label_colors": colors}
+        self.nodes |= {"labels": labels, "label_colors": colors}
 
     def _tables(self) -> None:
         slices = make_slices_table(self.factory, self.analysis)
-        boxed = {lesion.id for lesion in self.shown}
+        boxed = {lesion.id for lesion in self.boxed}
         lesions = make_lesions_table(self.factory, self.analysis, boxed, self.edits)
         chart, series = make_chart(self.factory, self.analysis, slices)
-        self.made |= {"slices": slices, "lesions": lesions, "chart": chart, "series": series}
+        self.nodes |= {"slices": slices, "lesions": lesions, "chart": chart, "series": series}
 
     def _texts(self) -> None:
-        text, warnings = make_texts(self.factory, self.analysis, self.made["notes"])
-        keep_edits(text, self.edits)
-        keep_grid(text, self.factory.ct)
+        text, warnings = make_texts(self.factory, self.analysis, self.nodes["notes"])
+        store_edits(text, self.edits)
+        store_grid(text, self.factory.ct)
         peaks = make_peaks(self.factory, self.analysis, self.edits)
-        self.made |= {"analysis": text, "warnings": warnings, "peaks": peaks}
+        self.nodes |= {"analysis": text, "warnings": warnings, "peaks": peaks}
 
     def _boxes(self, lesions: Sequence[Lesion]) -> None:
-        self.made["boxes"] |= make_boxes(self.factory, lesions, self.edits, self.look)
+        self.nodes["boxes"] |= make_boxes(self.factory, lesions, self.edits, self.box_style)
 
     def _finish(self) -> None:
-        self.made["folder"] = self.factory.finish()
-
-
-def _kept_edits(factory: ResultNodeFactory, analysis: Analysis) -> ClusterEdits:
-    """The user's names and colors of an earlier run, as far as they fit the new one."""
-    kept = next((read_edits(text) for text in factory.earlier("analysis")), None)
-    return kept.carried_to(analysis) if kept else ClusterEdits.none(analysis)
-
-
-def _too_many(shown: int, all_lesions: int) -> tuple[str, ...]:
-    if shown == all_lesions:
-        return ()
-    return (f"Only the {shown} largest of {all_lesions} lesions have a box in the views; the table has all.",)
+        self.nodes["folder"] = self.factory.finish()

@@ -1,12 +1,13 @@
-"""Colors of the lesion activation map: Jet as in the paper's figure 5, or perceptually uniform ones."""
+"""Color maps of the lesion activation map: Jet as in the paper's figure 5, or perceptually uniform ones."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from ..choices import COLOR_MAPS
 from ..colors import jet
 
-# 17 equidistant colors of matplotlib's maps (public domain, CC0); in between, lines are right to 1 in 40.
+# 17 equidistant colors of matplotlib's maps (public domain, CC0); linear interpolation is accurate to 1/40.
 _ANCHORS = {
     "viridis": (
         "440154 48186a 472d7b 424086 3b528b 33638d 2c728e 26818e 21908c "
@@ -17,7 +18,6 @@ _ANCHORS = {
         "d14644 e35932 f1711e f98d0a fcab0f f9ca32 f2e865 fcffa4"
     ),
 }
-COLOR_MAPS = ("jet", *_ANCHORS)
 
 
 def color_map(name: str, count: int = 256) -> np.ndarray:
@@ -32,7 +32,7 @@ def color_map(name: str, count: int = 256) -> np.ndarray:
 
 
 def check_color_map(name: str) -> None:
-    """Raise ValueError where there is no map of this name."""
+    """Raise ValueError for an unknown name."""
     if name not in COLOR_MAPS:
         raise ValueError(f"There is no color map {name!r}: choose one of {', '.join(COLOR_MAPS)}.")
 

@@ -1,28 +1,25 @@
-"""How the results are shown: colors, threshold, opacity, what is visible, where the slice views stand.
+"""Display of the results: colors, threshold, opacity, visibility, position of the slice views.
 
-Everything is read from and written to MRML nodes, so that a panel, a script and a loaded scene agree. Only
-nodes of this analysis change, and the slice views that show its CT.
+All settings are in MRML nodes, so that a panel, a script and a loaded scene agree. Only nodes of this analysis change,
+and the slice views that show its CT.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection
+from typing import Any
 
 import numpy as np
 
 from .analysis_grid import analyzed_slices
-from .color_maps import COLOR_MAPS
 from .mrml import from_world, nodes_by_class, to_world
 from .restore import check_labels
+from .scene_nodes import SceneNodes
 from .slice_views import LAM_OPACITY, composites
-from .volume_nodes import COLOR_MAP, fill_color_table
-
-if TYPE_CHECKING:
-    from .scene_nodes import SceneNodes
+from .volume_nodes import fill_color_table
 
 _DIMMED = 0.4  # opacity of the other boxes while one is emphasized
-_FILL = 0.2  # opacity of the emphasized box's inside
+_FILL = 0.2  # opacity of the emphasized box's faces
 
 
 # --- the lesion activation map ------------------------------------------------------------------------------
@@ -33,37 +30,23 @@ def set_color_map(nodes: SceneNodes, name: str) -> None:
     fill_color_table(nodes.colors, name)
 
 
-def color_map_of(nodes: SceneNodes) -> str:
-    """Name of the LAM's color map; "" in results of earlier versions that were loaded."""
-    name = nodes.colors.GetAttribute(COLOR_MAP) or nodes.colors.GetDescription() or ""
-    return name if name in COLOR_MAPS else ""
-
-
 def set_lam_threshold(nodes: SceneNodes, percent: float) -> None:
-    """Hide the LAM below so many percent (0..100; 0 percent itself is never shown). Raises ValueError."""
+    """Hide the LAM below a percentage (0..100; 0 itself is always transparent). Raises ValueError."""
     if not 0 <= percent <= 100:
-        raise ValueError(f"The threshold of the map lies between 0 and 100 percent, not at {percent}.")
+        raise ValueError(f"The threshold of the map must lie between 0 and 100 percent, not at {percent}.")
     display = nodes.lam.GetDisplayNode()
     display.SetThreshold(max(float(percent), 1.0), 100.0)
     display.SetApplyThreshold(True)
 
 
-def lam_threshold(nodes: SceneNodes) -> float:
-    """Percent below which the LAM is hidden; at least 1."""
-    return max(float(nodes.lam.GetDisplayNode().GetLowerThreshold()), 1.0)
-
-
 def set_lam_opacity(nodes: SceneNodes, opacity: float) -> None:
-    """Opacity (0..1) in the slice views that show this LAM, or its clusters, over the CT. Raises ValueError."""
+    """Set the opacity (0..1) in the slice views that show this LAM or its clusters. Raises ValueError."""
     if not 0 <= opacity <= 1:
-        raise ValueError(f"An opacity lies between 0 and 1, not at {opacity}.")
-    for composite in _showing(nodes, nodes.lam, nodes.labels):
-        composite.SetForegroundOpacity(float(opacity))
-
-
-def lam_opacity(nodes: SceneNodes) -> float | None:
-    """Opacity in the first slice view that shows this LAM or its clusters; None where none does."""
-    return next((one.GetForegroundOpacity() for one in _showing(nodes, nodes.lam, nodes.labels)), None)
+        raise ValueError(f"An opacity must lie between 0 and 1, not at {opacity}.")
+    ours = {nodes.lam.GetID(), nodes.labels.GetID()}
+    for composite in composites(nodes.ct.GetScene()):
+        if composite.GetForegroundVolumeID() in ours:
+            composite.SetForegroundOpacity(float(opacity))
 
 
 def set_legend_visible(nodes: SceneNodes, visible: bool) -> None:
@@ -71,15 +54,10 @@ def set_legend_visible(nodes: SceneNodes, visible: bool) -> None:
     nodes.legend.SetVisibility(bool(visible))
 
 
-def legend_visible(nodes: SceneNodes) -> bool:
-    """Whether the legend is shown where the LAM is."""
-    return bool(nodes.legend.GetVisibility())
-
-
 def show_clusters(nodes: SceneNodes, visible: bool) -> int:
-    """In the slice views that show the CT: the lesions in their clusters' colors instead of the LAM, or back.
+    """Show the lesions in the colors of their clusters instead of the LAM in the views of the CT, or the LAM again.
 
-    Returns in how many views something changed. Raises ValueError where there is no lesion map to show.
+    Returns the number of views that changed. Raises ValueError as ``check_labels``.
     """
     if visible:
         check_labels(nodes)
@@ -87,7 +65,7 @@ def show_clusters(nodes: SceneNodes, visible: bool) -> int:
     changed = 0
     for composite in composites(nodes.ct.GetScene()):
         shown = composite.GetForegroundVolumeID()
-        ours = old is not None and shown == old.GetID()
+        ours = shown == old.GetID()
         if not ours and not (visible and composite.GetBackgroundVolumeID() == nodes.ct.GetID()):
             continue
         if shown != new.GetID():
@@ -95,32 +73,17 @@ def show_clusters(nodes: SceneNodes, visible: bool) -> int:
             if not ours:
                 composite.SetForegroundOpacity(LAM_OPACITY)
             changed += 1
-    nodes.legend.Modified()  # views do not look at their legends when a program changes what they show
+    nodes.legend.Modified()  # or views would not update their legends
     return changed
-
-
-def clusters_shown(nodes: SceneNodes) -> bool:
-    """Whether a slice view shows the clusters instead of the LAM."""
-    return next(_showing(nodes, nodes.labels), None) is not None
-
-
-def _showing(nodes: SceneNodes, *volumes: Any) -> Iterator[Any]:
-    ids = {volume.GetID() for volume in volumes if volume is not None}
-    return (one for one in composites(nodes.ct.GetScene()) if one.GetForegroundVolumeID() in ids)
 
 
 # --- boxes and peaks ----------------------------------------------------------------------------------------
 
 
 def set_boxes_visible(nodes: SceneNodes, visible: bool, lesion_ids: Collection[int] | None = None) -> None:
-    """Show or hide the boxes. ``lesion_ids``: only those of these lesions are shown (by default, all)."""
+    """Show or hide the boxes. ``lesion_ids``: show only those of these lesions (default: all)."""
     for number, box in nodes.boxes.items():
         box.GetDisplayNode().SetVisibility(bool(visible and (lesion_ids is None or number in lesion_ids)))
-
-
-def visible_boxes(nodes: SceneNodes) -> set[int]:
-    """Ids of the lesions whose box is shown."""
-    return {number for number, box in nodes.boxes.items() if box.GetDisplayNode().GetVisibility()}
 
 
 def set_box_labels_visible(nodes: SceneNodes, visible: bool) -> None:
@@ -129,28 +92,17 @@ def set_box_labels_visible(nodes: SceneNodes, visible: bool) -> None:
         box.GetDisplayNode().SetPropertiesLabelVisibility(bool(visible))
 
 
-def box_labels_visible(nodes: SceneNodes) -> bool:
-    """Whether boxes are shown with their names; True where there are none."""
-    return all(box.GetDisplayNode().GetPropertiesLabelVisibility() for box in nodes.boxes.values())
-
-
 def set_peaks_visible(nodes: SceneNodes, visible: bool, lesion_ids: Collection[int] | None = None) -> None:
-    """Show or hide the peaks. ``lesion_ids``: only those of these lesions are shown (by default, all)."""
+    """Show or hide the peaks. ``lesion_ids``: show only those of these lesions (default: all)."""
     for index, number in enumerate(_lesion_ids(nodes)):
         nodes.peaks.SetNthControlPointVisibility(index, lesion_ids is None or number in lesion_ids)
     nodes.peaks.GetDisplayNode().SetVisibility(bool(visible))
 
 
-def peaks_visible(nodes: SceneNodes) -> bool:
-    """Whether peaks are shown, all or some."""
-    return bool(nodes.peaks.GetDisplayNode().GetVisibility())
-
-
 def emphasize(nodes: SceneNodes, lesion_id: int | None) -> None:
-    """Make one box stand out: it is tinted, the others step back. None: all are equal again.
+    """Emphasize one box: it is filled, the others are dimmed. None, or a lesion without a box: no emphasis.
 
-    Slicer draws the edges of every ROI equally thick, whatever its display node says. A lesion without a box
-    leaves all boxes as they are without emphasis.
+    The line width cannot show it: Slicer draws the edges of every ROI equally thick.
     """
     chosen = nodes.boxes.get(lesion_id)
     for box in nodes.boxes.values():
@@ -160,17 +112,11 @@ def emphasize(nodes: SceneNodes, lesion_id: int | None) -> None:
         display.SetFillVisibility(box is chosen)
 
 
-def emphasized(nodes: SceneNodes) -> int | None:
-    """Id of the lesion whose box stands out; None where none does."""
-    filled = (number for number, box in nodes.boxes.items() if box.GetDisplayNode().GetFillVisibility())
-    return next(filled, None)
-
-
-# --- places -------------------------------------------------------------------------------------------------
+# --- positions -------------------------------------------------------------------------------------------------
 
 
 def jump_to_lesion(nodes: SceneNodes, lesion_id: int) -> None:
-    """Move all slice views through the peak of a lesion, without turning or zooming. Raises ValueError."""
+    """Move all slice views to the peak of a lesion, without rotation or zoom. Raises ValueError."""
     ids = _lesion_ids(nodes)
     if lesion_id not in ids:
         raise ValueError(f"There is no lesion {lesion_id} in the results of {nodes.ct.GetName()}.")
@@ -182,9 +128,9 @@ def jump_to_lesion(nodes: SceneNodes, lesion_id: int) -> None:
 
 
 def jump_to_slice(nodes: SceneNodes, index: int) -> None:
-    """Move all slice views onto a slice of the input, without turning or zooming. Raises ValueError.
+    """Move all slice views to a slice of the input, without rotation or zoom. Raises ValueError.
 
-    Each view moves only as far as the slice asks: one that cuts the slices at a right angle stays.
+    Each view moves along the normal of the slice only: a view at a right angle to the slices stays.
     """
     grid = analyzed_slices(nodes)
     if not 0 <= index < len(grid.array):
@@ -207,13 +153,13 @@ def jump_to_slice(nodes: SceneNodes, index: int) -> None:
 
 
 def slice_at(nodes: SceneNodes, ras: Collection[float]) -> int | None:
-    """Index of the slice of the input in which a position of the views lies; None above and below the stack.
+    """Index of the input slice at a position; None above and below the stack.
 
-    ras: in world coordinates, mm; where it lies within the slice, or beside it, does not matter.
+    ras: in world coordinates, mm; it may lie beside the slice.
     """
     grid = analyzed_slices(nodes)
-    place = np.linalg.solve(grid.index_to_ras, [*from_world(nodes.ct, ras), 1.0])
-    index = int(np.floor(place[2] + 0.5))
+    position = np.linalg.solve(grid.index_to_ras, [*from_world(nodes.ct, ras), 1.0])
+    index = int(np.floor(position[2] + 0.5))
     return index if 0 <= index < len(grid.array) else None
 
 

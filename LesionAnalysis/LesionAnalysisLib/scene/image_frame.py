@@ -1,7 +1,7 @@
-"""What a report needs of the lungs after a scene was saved: where on each slice they lie.
+"""What a report needs of the lungs after a scene was saved: their bounding box on each slice.
 
-The lung mask itself is not kept: nobody looks at it in Slicer, and it is as large as the CT. Pictures in the
-report are cut to the lungs' bounding box; that box, slice by slice, is kept as an attribute of the label map.
+The lung mask itself is not stored: it is as large as the CT, and Slicer does not show it. Images in the report are
+cropped to the bounding box of the lungs, which is stored slice by slice as an attribute of the label map.
 """
 
 from __future__ import annotations
@@ -17,19 +17,17 @@ from .mrml import ijk_to_ras, read_attribute, write_attribute
 FRAME = "LesionAnalysis.Frame"
 
 
-def keep_frame(labels: Any, analysis: Analysis) -> None:
-    """Keep the bounding boxes of the lungs with the label map, and the sizes of pictures that differ."""
+def store_frame(labels: Any, analysis: Analysis) -> None:
+    """Store the bounding boxes of the lungs with the label map, and the image sizes where they differ."""
     shapes = analysis.ct.slice_shapes if analysis.ct is not None else None
-    boxes = None
-    if analysis.lung_mask is not None:
-        lungs = AxialView(analysis.lung_mask, ijk_to_ras(labels)).array  # (S, R, C)
-        rows, columns = lungs.any(axis=2), lungs.any(axis=1)
-        boxes = [_ends(row) + _ends(column) for row, column in zip(rows, columns, strict=True)]
+    lungs = AxialView(analysis.lung_mask, ijk_to_ras(labels)).array  # (S, R, C)
+    rows, columns = lungs.any(axis=2), lungs.any(axis=1)
+    boxes = [_ends(row) + _ends(column) for row, column in zip(rows, columns, strict=True)]
     write_attribute(labels, FRAME, {"lungs": boxes, "slice_shapes": shapes})
 
 
 def read_lungs(labels: Any, shape: tuple[int, int, int], matrix: np.ndarray) -> np.ndarray:
-    """(K, J, I) bool: on every slice the bounding box of the lungs, not their outline; all False if unknown.
+    """(K, J, I) bool: the bounding box of the lungs on every slice, not their contour; all False if unknown.
 
     shape, matrix: of the grid on which the CT was analyzed.
     """
@@ -43,12 +41,12 @@ def read_lungs(labels: Any, shape: tuple[int, int, int], matrix: np.ndarray) -> 
 
 
 def read_slice_shapes(labels: Any) -> tuple[tuple[int, int], ...] | None:
-    """(rows, columns) of pictures of different size; None where all have one."""
+    """(rows, columns) of each image where sizes differ, else None."""
     shapes = (read_attribute(labels, FRAME) or {}).get("slice_shapes")
     return tuple((int(rows), int(columns)) for rows, columns in shapes) if shapes else None
 
 
 def _ends(flags: np.ndarray) -> list[int]:
-    """First and last index that is True; empty where none is."""
+    """First and last index that is True; empty if none is."""
     where = np.flatnonzero(flags)
     return [int(where[0]), int(where[-1])] if where.size else []

@@ -1,6 +1,6 @@
 """The lesions as a label map: each voxel holds the id of its lesion, each id has the color of its cluster.
 
-Slicer's Data Probe names the lesion under the cursor after the entry of the color table.
+Slicer's Data Probe takes the name of the lesion under the cursor from the color table.
 """
 
 from __future__ import annotations
@@ -10,19 +10,14 @@ from typing import Any
 import numpy as np
 
 from ..results import Analysis
-from .image_frame import keep_frame
-from .mrml import one_change, set_voxels
+from .image_frame import store_frame
+from .mrml import NodeModify, set_voxels
 from .ownership import ResultNodeFactory
 from .stored_edits import ClusterEdits
 
 
 def make_labels(factory: ResultNodeFactory, analysis: Analysis, edits: ClusterEdits) -> tuple[Any, Any]:
-    """(label map, its color table); (None, None) where the analysis was read back without its voxels.
-
-    Voxels are unsigned char while the ids fit, else unsigned short. No view is made to show it.
-    """
-    if analysis.lesion_labels is None:
-        return None, None
+    """(label map, its color table). Voxels are unsigned char if the ids fit, else unsigned short."""
     ct = factory.ct
     colors = factory.node("vtkMRMLColorTableNode", "label_colors", f"{ct.GetName()} lesion colors")
     colors.SetHideFromEditors(False)  # or Slicer would not save it
@@ -32,24 +27,23 @@ def make_labels(factory: ResultNodeFactory, analysis: Analysis, edits: ClusterEd
     node.SetDescription("Each voxel holds the number of its lesion, 0 outside.")
     node.CopyOrientation(ct)
     node.SetAndObserveTransformNodeID(ct.GetTransformNodeID())
-    set_voxels(node, analysis.lesion_labels, label_type(analysis))
+    set_voxels(node, analysis.lesion_labels, np.uint8 if _last_id(analysis) < 256 else np.uint16)
     node.CreateDefaultDisplayNodes()
     node.GetDisplayNode().SetAndObserveColorNodeID(colors.GetID())
-    keep_frame(node, analysis)
+    store_frame(node, analysis)
     return node, colors
-
-
-def label_type(analysis: Analysis) -> type:
-    """The smallest voxel type that holds every lesion's id."""
-    return np.uint8 if max((lesion.id for lesion in analysis.lesions), default=0) < 256 else np.uint16
 
 
 def color_labels(colors: Any, analysis: Analysis, edits: ClusterEdits) -> None:
     """Entry i: label of lesion i, color of its cluster; entry 0, outside of lesions, is transparent."""
-    last = max((lesion.id for lesion in analysis.lesions), default=0)
-    with one_change(colors):
+    last = _last_id(analysis)
+    with NodeModify(colors):
         colors.SetNumberOfColors(last + 1)
         colors.SetColor(0, "no lesion", 0.0, 0.0, 0.0, 0.0)
         for lesion in analysis.lesions:
             colors.SetColor(lesion.id, edits.label(lesion), *edits.color(lesion.cluster), 1.0)
         colors.GetLookupTable().SetTableRange(0, last)
+
+
+def _last_id(analysis: Analysis) -> int:
+    return max((lesion.id for lesion in analysis.lesions), default=0)

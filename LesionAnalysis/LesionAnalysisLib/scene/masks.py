@@ -1,4 +1,4 @@
-"""A lung mask that the user made: a segmentation or a label map, brought onto the grid of the CT."""
+"""A lung mask of the user, a segmentation or a label map, resampled to the grid of the CT."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ _LUNG_WORDS = ("lung", "lobe", "pulmo", "lunge", "poumon")
 
 
 def mask_from_node(node: Any, ct: Any) -> np.ndarray:
-    """Where a node says that the lungs are, (K, J, I) bool on the grid of the volume node ``ct``.
+    """The lung mask (K, J, I) bool of a node on the grid of the volume node ``ct``.
 
-    node: vtkMRMLSegmentationNode, of which segments named after lungs or lobes count (all, if none is), or
-    vtkMRMLLabelMapVolumeNode, of which every label counts. It may have any geometry and parent transform.
+    node: vtkMRMLSegmentationNode, whose segments named after lungs or lobes are used (all, if there are none), or
+    vtkMRMLLabelMapVolumeNode, whose labels are all used. It may have any geometry and parent transform.
 
-    Raises ValueError where the node holds nothing within the CT.
+    Raises ValueError if the mask is empty within the CT.
     """
     reference = _oriented_image(ct, node.GetParentTransformNode())
     image = slicer.vtkOrientedImageData()
     if node.IsA("vtkMRMLSegmentationNode"):
         extent = slicer.vtkSegmentation.EXTENT_REFERENCE_GEOMETRY
-        found = node.GenerateMergedLabelmapForAllSegments(image, extent, reference, _lung_segments(node))
+        done = node.GenerateMergedLabelmapForAllSegments(image, extent, reference, _lung_segments(node))
     else:
         resample = slicer.vtkOrientedImageDataResample.ResampleOrientedImageToReferenceOrientedImage
         own = node.GetImageData() and _oriented_image(node, node.GetParentTransformNode())
-        found = own is not None and resample(own, reference, image, False)
-    values = image.GetPointData().GetScalars() if found else None
+        done = own is not None and resample(own, reference, image, False)
+    values = image.GetPointData().GetScalars() if done else None
     mask = vtk_to_numpy(values).reshape(image.GetDimensions()[::-1]) > 0 if values is not None else np.zeros(1, bool)
     if not mask.any():
         raise ValueError(f"'{node.GetName()}' marks no lungs within {ct.GetName()}: choose another one, or none.")
@@ -36,9 +36,9 @@ def mask_from_node(node: Any, ct: Any) -> np.ndarray:
 
 
 def _oriented_image(volume: Any, frame: Any) -> Any:
-    """The volume with its geometry in the frame of the transform node ``frame`` (None: the world)."""
+    """The volume with its geometry relative to the transform node ``frame`` (None: the world)."""
     image = slicer.vtkSlicerSegmentationsModuleLogic.CreateOrientedImageDataFromVolumeNode(volume, frame)
-    image.UnRegister(None)  # Python holds it now
+    image.UnRegister(None)  # the logic returned it with a reference that Python does not count
     return image
 
 

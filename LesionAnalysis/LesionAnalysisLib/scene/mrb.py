@@ -1,4 +1,4 @@
-"""``scene.mrb``: a scene of its own with one analysis, in a file that Slicer opens with everything shown."""
+"""``scene.mrb``: a private scene with one analysis, in a file that Slicer opens with all results displayed."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from ..atomic_io import temporary_folder, whole_file
+from ..atomic_io import atomic_file, temporary_folder
 from ..results import Analysis
 from ..volume.files import quiet
 from .add_results import add_to_scene
 from .mrml import slicer
 from .slice_views import make_views
 
-_PACKED = (".nrrd", ".gz", ".png")  # compressed already: packing them again only costs time
+_PACKED = (".nrrd", ".gz", ".png")  # compressed already
 
 
 def write_mrb(analysis: Analysis, path: str | Path) -> Path:
     """Write the CT and all results as ``path``; the file appears only when it is complete. Returns ``path``.
 
-    The scene is a private one: inside Slicer, the user's scene stays as it is. Raises OSError.
+    Inside Slicer, the user's scene is not changed. Raises OSError.
     """
     path = Path(path)
     scene = slicer.vtkMRMLScene()
-    _furnish(scene)
+    _add_defaults(scene)
     nodes = add_to_scene(analysis, scene)
     make_views(nodes, analysis.lesions[0].peak_ras_mm if analysis.lesions else None)
     try:
-        # The folder's name has no letters beyond ASCII, whatever the output folder is called: MRML's writers
-        # for images do not understand others on every system.
-        with whole_file(path) as partial, temporary_folder() as folder:
+        # The temporary folder has an ASCII name, whatever the output folder is called: MRML's image writers do not
+        # support others on every system.
+        with atomic_file(path) as partial, temporary_folder() as folder:
             bundle = folder / "scene"
             bundle.mkdir()
             _save(scene, bundle)
@@ -41,8 +41,8 @@ def write_mrb(analysis: Analysis, path: str | Path) -> Path:
     return path
 
 
-def _furnish(scene: Any) -> None:
-    """What every Slicer scene has and no file contains: gray for volumes, and the units of markups."""
+def _add_defaults(scene: Any) -> None:
+    """Nodes that every Slicer scene has and no file contains: the gray color table, and the units of markups."""
     gray = slicer.vtkMRMLColorTableNode()
     gray.SetTypeToGrey()
     gray.SetName(gray.GetTypeAsString())
@@ -64,7 +64,7 @@ def _save(scene: Any, folder: Path) -> None:
 
 
 def _make_well_formed(path: Path) -> None:
-    """MRML leaves a bare & in the names of files, and control characters in all names: no scene would open then."""
+    """Escape & in file names and drop control characters, which MRML writes as they are: no scene would open then."""
     text = re.sub(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]", b"", path.read_bytes())
     path.write_bytes(re.sub(rb"&(?!(?:amp|lt|gt|quot|apos);)", b"&amp;", text))
 

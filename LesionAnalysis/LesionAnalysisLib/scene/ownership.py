@@ -1,10 +1,10 @@
-"""Whose node is it? How results are marked, found again, replaced and removed.
+"""Which nodes are results: how they are marked, found, replaced and removed.
 
-A result carries the attribute ``LesionAnalysis.Role`` and refers to its CT by node reference. It also refers
-to itself: MRML keeps references right when a scene is saved, loaded and merged, but a copy that the user
-makes of a result (to edit it, say) still refers to the original. So no later run touches the user's copy.
+A result has the attribute ``LesionAnalysis.Role`` and a node reference to its CT. It also refers to itself: MRML
+updates references when a scene is saved, loaded and merged, but a copy that the user makes of a result (to edit it, for
+instance) still refers to the original. So no later run touches the user's copy.
 
-Results stay out of Slicer's undo: an undone step of the user never takes half of an analysis with it.
+Results are excluded from Slicer's undo, which would otherwise remove half of an analysis.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SELF_REFERENCE = "LesionAnalysis.Self"
 _KEY = "LesionAnalysis.Key"  # the same on the folder and on its nodes, wherever the user moves them
 _FOLDER = "folder"
 
-# Plugins of Slicer's data tree. In Slicer they claim their items; without its windows nobody names them.
+# Plugins of Slicer's data tree, which claim their items in Slicer; without its windows they must be named.
 _PLUGINS = {
     "vtkMRMLScalarVolumeNode": "Volumes",
     "vtkMRMLVectorVolumeNode": "Volumes",
@@ -44,14 +44,14 @@ def role_of(node: Any) -> str | None:
 
 
 def mark(node: Any, role: str) -> None:
-    """Make ``node`` ours, so that ``role_of`` knows it again."""
+    """Mark ``node`` as a result, for ``role_of``."""
     node.SetAttribute(ROLE, role)
     node.SetNodeReferenceID(SELF_REFERENCE, node.GetID())
     node.SetUndoEnabled(False)
 
 
 def own_nodes(scene: Any, ct: Any) -> list[Any]:
-    """All results of ``ct``, in the scene's order; none where the scene does not hold ``ct`` (any more)."""
+    """All results of ``ct``, in the scene's order; none if the scene does not hold ``ct`` (any more)."""
     if not scene.IsNodePresent(ct):
         return []
     return [
@@ -62,10 +62,10 @@ def own_nodes(scene: Any, ct: Any) -> list[Any]:
 
 
 class ResultNodeFactory:
-    """Makes or reuses the results of one CT; what this run does not ask for again is removed at the end.
+    """Makes or reuses the result nodes of one CT; those of an earlier run that are not reused are removed at the end.
 
-    A result of which there is one per CT keeps its node, so that whatever shows it (slice views, a chart
-    view, a selector of another module) goes on showing it after a second run.
+    A result that exists once per CT keeps its node, so that whatever shows it (slice views, a chart view, a selector
+    of another module) still shows it after a second run.
     """
 
     def __init__(self, scene: Any, ct: Any):
@@ -75,7 +75,7 @@ class ResultNodeFactory:
         self._key = next((node.GetAttribute(_KEY) for node in self._old), None) or uuid.uuid4().hex
 
     def node(self, class_name: str, role: str, name: str) -> Any:
-        """The only result with this role: the node of an earlier run, or a new one."""
+        """The single result with this role: the node of an earlier run, or a new one."""
         for old in self._old:
             if old.IsA(class_name) and role_of(old) == role:
                 self._old.remove(old)
@@ -85,7 +85,7 @@ class ResultNodeFactory:
         return self.new_node(class_name, role, name)
 
     def new_node(self, class_name: str, role: str, name: str) -> Any:
-        """One more result."""
+        """A new result."""
         node = self.scene.AddNewNodeByClass(class_name, name)
         mark(node, role)
         node.SetNodeReferenceID(CT_REFERENCE, self.ct.GetID())
@@ -94,30 +94,30 @@ class ResultNodeFactory:
         return node
 
     def earlier(self, role: str) -> list[Any]:
-        """The results with this role that an earlier run made and this one has not asked for yet."""
+        """The results with this role of an earlier run that have not been reused yet."""
         return [node for node in self._old if role_of(node) == role]
 
     def finish(self, replace: bool = True) -> int:
-        """Remove what is out of date and put the rest into one folder; returns the folder's item id.
+        """Remove outdated results and put the others into one folder; returns the folder's item id.
 
-        replace: False where something is added to the results of an earlier run, which stay.
+        replace: False to add to the results of an earlier run, which are kept.
         """
         if replace:
             remove_nodes(self.scene, self._old)
         folder_name = f"{self.ct.GetName()} lesion analysis"
-        # The legend is a display node: it belongs to its volume, not into the tree.
+        # The legend is a display node, which has no item in the tree.
         items = [node for node in self.made if not node.IsA("vtkMRMLDisplayNode")]
         return _fill_folder(self.scene, self.ct, items, folder_name, self._key)
 
 
 def find_folder(scene: Any, ct: Any) -> int:
-    """Item of the data tree that holds the results of ``ct``; 0 where there is none."""
+    """Item of the data tree that holds the results of ``ct``; 0 if there is none."""
     keys = {node.GetAttribute(_KEY) for node in own_nodes(scene, ct)}
     return _folder_with_key(scene, keys)
 
 
 def remove_results(scene: Any, ct: Any) -> None:
-    """Remove all results of ``ct``, and their folder unless the user keeps something in it."""
+    """Remove all results of ``ct``, and their folder unless the user put something into it."""
     folder = find_folder(scene, ct)
     remove_nodes(scene, own_nodes(scene, ct))
     tree = scene.GetSubjectHierarchyNode()
@@ -126,7 +126,7 @@ def remove_results(scene: Any, ct: Any) -> None:
 
 
 def remove_nodes(scene: Any, nodes: Iterable[Any]) -> None:
-    """Remove nodes together with the display and storage nodes that then belong to nobody."""
+    """Remove nodes together with the display and storage nodes that no other node uses."""
     nodes = [node for node in nodes if scene.IsNodePresent(node)]
     tree = scene.GetSubjectHierarchyNode()
     parts = []
@@ -146,9 +146,9 @@ def remove_nodes(scene: Any, nodes: Iterable[Any]) -> None:
 
 
 def drop_segments(node: Any) -> None:
-    """Empty a segmentation at once: Slicer would first part each segment from the image that they share.
+    """Empty a segmentation at once: Slicer would first separate each segment from the image that they share.
 
-    With a hundred segments on the lungs of a thin-slice CT that takes half a minute.
+    With a hundred segments in a thin-slice CT that takes half a minute.
     """
     segmentation = node.GetSegmentation()
     for index in range(segmentation.GetNumberOfSegments()):
@@ -184,7 +184,7 @@ def _fill_folder(scene: Any, ct: Any, nodes: Iterable[Any], name: str, key: str)
 
 
 def _add_item(tree: Any, parent: int, node: Any) -> int:
-    """Put a node under ``parent``, whether or not the tree already has it elsewhere."""
+    """Put a node under ``parent``, also if the tree already has it elsewhere."""
     item = tree.CreateItem(parent, node)
     if not tree.GetItemOwnerPluginName(item):
         tree.SetItemOwnerPluginName(item, _PLUGINS.get(node.GetClassName(), "Default"))

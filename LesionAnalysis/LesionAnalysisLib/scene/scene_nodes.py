@@ -1,8 +1,8 @@
-"""The MRML nodes of one analysis, and how to find them in a scene."""
+"""The MRML nodes of one analysis, and finding them in a scene."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from .boxes import LESION, restore_description
@@ -13,10 +13,12 @@ from .ownership import find_folder, own_nodes, role_of
 class SceneNodes:
     """The MRML nodes of one analysis."""
 
-    ct: Any  # vtkMRMLScalarVolumeNode: the user's, or ours where none was given
+    ct: Any  # vtkMRMLScalarVolumeNode: the user's, or one made from a file
     lam: Any  # vtkMRMLScalarVolumeNode, unsigned char, percent
     colors: Any  # vtkMRMLColorTableNode of the LAM
     legend: Any  # vtkMRMLColorLegendDisplayNode
+    labels: Any  # vtkMRMLLabelMapVolumeNode: lesion ids
+    label_colors: Any  # vtkMRMLColorTableNode of the label map
     boxes: dict[int, Any]  # lesion id -> vtkMRMLMarkupsROINode
     peaks: Any  # vtkMRMLMarkupsFiducialNode: one point per lesion, in the order of the lesions
     slices: Any  # vtkMRMLTableNode
@@ -24,35 +26,29 @@ class SceneNodes:
     chart: Any  # vtkMRMLPlotChartNode
     series: Any  # vtkMRMLPlotSeriesNode
     analysis: Any  # vtkMRMLTextNode with the content of analysis.json and the model's card
-    warnings: Any = None  # vtkMRMLTextNode, None where there is nothing to warn of
-    labels: Any = None  # vtkMRMLLabelMapVolumeNode: lesion ids; None in results of earlier versions
-    label_colors: Any = None  # vtkMRMLColorTableNode of the label map; None likewise
+    warnings: Any = None  # vtkMRMLTextNode, or None
     folder: int = 0  # item of the subject hierarchy
     notes: tuple[str, ...] = field(default=(), compare=False)  # lines of ``warnings``
 
 
 def find_in_scene(ct_node: Any) -> SceneNodes | None:
-    """The results of ``ct_node``, for instance after a scene was loaded; None where they are not complete."""
+    """The results of ``ct_node``, for instance after a scene was loaded; None if they are not complete."""
     scene = ct_node.GetScene()
-    found = {role_of(node): node for node in own_nodes(scene, ct_node) if role_of(node) != "box"}
-    boxes = {
-        int(node.GetAttribute(LESION)): node
-        for node in own_nodes(scene, ct_node)
-        if role_of(node) == "box" and node.GetAttribute(LESION)
-    }
-    roles = ("lam", "colors", "legend", "peaks", "slices", "lesions", "chart", "series", "analysis")
-    if any(role not in found for role in roles):
+    found, boxes = {}, {}
+    for node in own_nodes(scene, ct_node):
+        if role_of(node) != "box":
+            found[role_of(node)] = node
+        elif node.GetAttribute(LESION):
+            boxes[int(node.GetAttribute(LESION))] = node
+            restore_description(node)
+    roles = {field.name for field in fields(SceneNodes)} - {"ct", "boxes", "warnings", "folder", "notes"}
+    if not roles <= found.keys():
         return None
-    for box in boxes.values():
-        restore_description(box)
     warnings = found.get("warnings")
-    with_labels = "labels" in found and "label_colors" in found
     return SceneNodes(
         ct=ct_node,
         boxes=boxes,
         warnings=warnings,
-        labels=found["labels"] if with_labels else None,
-        label_colors=found["label_colors"] if with_labels else None,
         folder=find_folder(scene, ct_node),
         notes=tuple(warnings.GetText().splitlines()) if warnings else (),
         **{role: found[role] for role in roles},

@@ -1,20 +1,18 @@
-"""What slice views show: the LAM over its CT, and the views that a bundle brings along."""
+"""Slice views: the LAM over its CT, and the views that are saved with a scene bundle."""
 
 from __future__ import annotations
 
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from .mrml import ijk_to_ras, nodes_by_class, slicer, vtk
-
-if TYPE_CHECKING:
-    from .scene_nodes import SceneNodes
+from .scene_nodes import SceneNodes
 
 LAM_OPACITY = 0.45  # of the foreground: lung structure stays visible under full red
 
-# Slicer's own views. A loaded scene overwrites the color and label of a view of that name: they must fit.
+# Slicer's own views. A loaded scene overwrites the color and label of a view of the same name.
 _SLICE_VIEWS = (
     ("Red", "Axial", "R", (0.952941, 0.290196, 0.2)),
     ("Green", "Coronal", "G", (0.431373, 0.690196, 0.294118)),
@@ -23,9 +21,9 @@ _SLICE_VIEWS = (
 
 
 def show_in_slice_views(nodes: SceneNodes, opacity: float = LAM_OPACITY, everywhere: bool = False) -> int:
-    """Lay the LAM over its CT in all slice views that show the CT; returns in how many.
+    """Show the LAM over its CT in all slice views that show the CT; returns how many.
 
-    everywhere: put CT and LAM into all slice views, whatever they show now.
+    everywhere: show CT and LAM in all slice views, whatever they show now.
     """
     changed = 0
     for composite in composites(nodes.ct.GetScene()):
@@ -34,7 +32,7 @@ def show_in_slice_views(nodes: SceneNodes, opacity: float = LAM_OPACITY, everywh
             composite.SetForegroundVolumeID(nodes.lam.GetID())
             composite.SetForegroundOpacity(opacity)
             changed += 1
-    nodes.legend.Modified()  # views do not look at their legends when a program changes what they show
+    nodes.legend.Modified()  # or views would not update their legends
     return changed
 
 
@@ -44,9 +42,9 @@ def composites(scene: Any) -> list[Any]:
 
 
 def make_views(nodes: SceneNodes, focus_ras: tuple[float, float, float] | None) -> None:
-    """Give a private scene the views in which it is to open: slices through ``focus_ras``, chart and table.
+    """Add the views in which a saved scene opens: slices through ``focus_ras``, chart and table.
 
-    MRML keeps one node per view name: on loading, Slicer copies these onto its own views, sizes excepted.
+    MRML has one node per view name: on loading, Slicer copies these onto its own views, except for their sizes.
     """
     scene = nodes.ct.GetScene()
     low, high = _bounds(nodes.ct)
@@ -68,7 +66,7 @@ def make_views(nodes: SceneNodes, focus_ras: tuple[float, float, float] | None) 
 
 
 def _named(scene: Any, class_name: str, name: str, label: str | None = None) -> Any:
-    """A view (or what belongs to one) under the name by which Slicer's layouts know it."""
+    """A view node (or its composite node) with the name that Slicer's layouts use."""
     node = getattr(slicer, class_name)()
     node.SetLayoutName(name)
     node.SetName(name)
@@ -78,7 +76,7 @@ def _named(scene: Any, class_name: str, name: str, label: str | None = None) -> 
 
 
 def _orient(view: Any, orientation: str, ct: Any, middle: np.ndarray, focus: np.ndarray) -> None:
-    """Turn a view along the CT's axes, as Slicer does on loading; around ``middle``, through ``focus``."""
+    """Align a view with the CT's axes, as Slicer does on loading; centered at ``middle``, through ``focus``."""
     for name in ("Axial", "Sagittal", "Coronal"):
         preset = vtk.vtkMatrix3x3()
         getattr(slicer.vtkMRMLSliceNode, f"Get{name}SliceToRASMatrix")(preset)

@@ -1,4 +1,4 @@
-"""What the user changed about the clusters: their names and colors, kept with the text of the analysis."""
+"""The user's names and colors of clusters, stored with the text of the analysis."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ Color = tuple[float, float, float]  # red, green, blue, 0..1
 
 @dataclass(frozen=True)
 class ClusterEdits:
-    """The user's names and colors of clusters; numbers that are missing have those of the analysis."""
+    """The user's names and colors of clusters; clusters without an entry have those of the analysis."""
 
-    model: str  # id of the model whose clusters these are, and how they were made if not of its features
-    originals: Mapping[int, str]  # the names that the analysis gave
+    model: str  # id of the model whose clusters these are, with " by density" unless they are of its features
+    originals: Mapping[int, str]  # the names in the analysis
     names: Mapping[int, str] = field(default_factory=dict)
     colors: Mapping[int, Color] = field(default_factory=dict)
 
     @classmethod
     def none(cls, analysis: Analysis) -> ClusterEdits:
-        """Nothing is changed."""
+        """No changes."""
         by_density = analysis.config.get("cluster_by") == "density"
         return cls(str(analysis.model.get("id")) + " by density" * by_density, dict(analysis.cluster_names))
 
@@ -36,12 +36,12 @@ class ClusterEdits:
         return self.colors.get(number) or rgb(cluster_color(number))
 
     def label(self, lesion: Lesion) -> str:
-        """What a box is called: ``L03 GGO 0.91``, or ``L03 <the user's name> 0.91``."""
+        """Name of a box: ``L03 GGO 0.91``, or ``L03 <the user's name> 0.91``."""
         name = self.names.get(lesion.cluster)
-        return f"L{lesion.id:02d} {name} {lesion.score:.2f}" if name else lesion.label
+        return f"L{lesion.id:02d} {name} {lesion.activation:.2f}" if name else lesion.label
 
     def apply(self, analysis: Analysis) -> Analysis:
-        """The same analysis with the user's names, or with its own again."""
+        """The analysis with the user's names, or with its own names restored."""
         names = {number: self.names.get(number, name) for number, name in self.originals.items()}
         if names == analysis.cluster_names:
             return analysis
@@ -53,7 +53,7 @@ class ClusterEdits:
         return replace(analysis, cluster_names=names, lesions=lesions, summary=summary)
 
     def carried_to(self, analysis: Analysis) -> ClusterEdits:
-        """The edits on a new analysis of the same CT: those of other clusters mean nothing there."""
+        """The edits for a new analysis of the same CT, without those of other clusters."""
         fresh = ClusterEdits.none(analysis)
         if fresh.model != self.model:
             return fresh
@@ -65,21 +65,20 @@ class ClusterEdits:
         return replace(fresh, names=names, colors=dict(self.colors))
 
 
-def read_edits(text: Any) -> ClusterEdits | None:
-    """The edits kept with a text node; None where it has none that can be read."""
+def read_edits(text: Any, analysis: Analysis) -> ClusterEdits:
+    """The edits stored with the text node of ``analysis``; no changes if they cannot be read."""
     try:
-        kept = read_attribute(text, CLUSTERS)
+        stored = read_attribute(text, CLUSTERS)
         return ClusterEdits(
-            model=str(kept["model"]),
-            originals={int(number): str(name) for number, name in kept["originals"].items()},
-            names={int(number): str(name) for number, name in kept["names"].items()},
-            colors={int(number): tuple(map(float, color)) for number, color in kept["colors"].items()},
+            model=str(stored["model"]),
+            originals={int(number): str(name) for number, name in stored["originals"].items()},
+            names={int(number): str(name) for number, name in stored["names"].items()},
+            colors={int(number): tuple(map(float, color)) for number, color in stored["colors"].items()},
         )
-    except (KeyError, TypeError, ValueError, AttributeError):  # an earlier version, or somebody wrote into it
-        return None
+    except (KeyError, TypeError, ValueError, AttributeError):  # another program changed the attribute
+        return ClusterEdits.none(analysis)
 
 
-def keep_edits(text: Any, edits: ClusterEdits) -> None:
-    """Keep the edits with the text node, saved with it."""
-    kept = {name: getattr(edits, name) for name in ("model", "originals", "names", "colors")}
-    write_attribute(text, CLUSTERS, kept)
+def store_edits(text: Any, edits: ClusterEdits) -> None:
+    """Store the edits with the text node, saved with it."""
+    write_attribute(text, CLUSTERS, {name: getattr(edits, name) for name in ("model", "originals", "names", "colors")})

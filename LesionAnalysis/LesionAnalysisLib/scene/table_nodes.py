@@ -1,4 +1,4 @@
-"""Results as tables, chart and text. Columns are named as in the CSV files; their titles are for reading."""
+"""Results as tables, chart and text. Columns are named as in the CSV files and have titles for display."""
 
 from __future__ import annotations
 
@@ -19,11 +19,10 @@ _CURVE = (0.84, 0.15, 0.16)
 
 def make_slices_table(factory: ResultNodeFactory, analysis: Analysis) -> Any:
     """One row per slice of the input."""
-    unit = "mm" if analysis.calibrated else "pixel"
     rows = analysis.slices
     table = _table(factory, "slices")
     _column(table, "index", "Slice", int, [row.index for row in rows])
-    _column(table, "position_mm", f"Position ({unit})", float, [row.position_mm for row in rows])
+    _column(table, "position_mm", f"Position ({_unit(analysis)})", float, [row.position_mm for row in rows])
     _column(table, "lung", "Lung", bool, [row.lung for row in rows])
     _column(table, "probability", "Probability", float, [row.probability for row in rows])
     _column(table, "diagnosis", "Diagnosis", str, [row.diagnosis for row in rows])
@@ -32,36 +31,39 @@ def make_slices_table(factory: ResultNodeFactory, analysis: Analysis) -> Any:
     return table
 
 
-def make_lesions_table(factory: ResultNodeFactory, analysis: Analysis, boxed: Collection[int], edits: ClusterEdits) -> Any:
+def make_lesions_table(
+    factory: ResultNodeFactory, analysis: Analysis, boxed: Collection[int], edits: ClusterEdits
+) -> Any:
     """One row per lesion; ``boxed`` are the ids of those that have a box in the views."""
-    unit = "mm" if analysis.calibrated else "pixel"
-    rows = analysis.lesions
+    unit, rows = _unit(analysis), analysis.lesions
     table = _table(factory, "lesions")
     _column(table, "id", "Lesion", int, [row.id for row in rows])
     _column(table, "name", "Name", str, [edits.label(row) for row in rows])
+    _column(table, "type", "Type", str, [row.type or "" for row in rows])
     _column(table, "cluster", "Cluster", int, [row.cluster for row in rows])
     _column(table, "cluster_name", "Cluster name", str, [row.cluster_name for row in rows])
-    _column(table, "type", "Type", str, [row.type or "" for row in rows])
-    _column(table, "score", "Score", float, [row.score for row in rows])
     _column(table, "activation", "Activation", float, [row.activation for row in rows])
     _column(table, "first_slice", "First slice", int, [row.first_slice for row in rows])
     _column(table, "last_slice", "Last slice", int, [row.last_slice for row in rows])
     _column(table, "volume_ml", "Volume (ml)", float, [row.volume_ml for row in rows])
     _column(table, "mean_hu", "Mean (HU)", float, [row.mean_hu for row in rows])
-    for axis, letter in enumerate("ras"):
-        title = f"Peak {letter.upper()} ({unit})"
-        _column(table, f"peak_{letter}_mm", title, float, [row.peak_ras_mm[axis] for row in rows])
-    for end, edge in enumerate(("min", "max")):
+    points = {"peak": [row.peak_ras_mm for row in rows]}
+    points |= {edge: [row.box_ras_mm[end] for row in rows] for end, edge in enumerate(("min", "max"))}
+    for name, values in points.items():
         for axis, letter in enumerate("ras"):
-            title = f"{edge.title()} {letter.upper()} ({unit})"
-            _column(table, f"{edge}_{letter}_mm", title, float, [row.box_ras_mm[end][axis] for row in rows])
+            title = f"{name.title()} {letter.upper()} ({unit})"
+            _column(table, f"{name}_{letter}_mm", title, float, [value[axis] for value in values])
     _column(table, "slice_lesions", "Slice lesions", int, [len(row.slice_lesions) for row in rows])
-    _column(table, "box", "Box shown", bool, [row.id in boxed for row in rows])
+    _column(table, "box", "Box", bool, [row.id in boxed for row in rows])
     return table
 
 
-def name_clusters(table: Any, analysis: Analysis, edits: ClusterEdits) -> None:
-    """Bring the names in the table of lesions up to date."""
+def _unit(analysis: Analysis) -> str:
+    return "mm" if analysis.calibrated else "pixel"
+
+
+def name_lesions(table: Any, analysis: Analysis, edits: ClusterEdits) -> None:
+    """Update the names in the table of lesions."""
     names = table.GetTable().GetColumnByName("name")
     cluster_names = table.GetTable().GetColumnByName("cluster_name")
     for row, lesion in enumerate(analysis.lesions):
@@ -94,7 +96,7 @@ def make_chart(factory: ResultNodeFactory, analysis: Analysis, slices_table: Any
 
 
 def make_texts(factory: ResultNodeFactory, analysis: Analysis, notes: Sequence[str]) -> tuple[Any, Any]:
-    """Text nodes with the content of ``analysis.json`` and with the warnings (None where there are none)."""
+    """Text nodes with the content of ``analysis.json`` and with the warnings (None if there are none)."""
     name = factory.ct.GetName()
     text = factory.node("vtkMRMLTextNode", "analysis", f"{name} analysis")
     write_record(text, analysis)
@@ -106,7 +108,7 @@ def make_texts(factory: ResultNodeFactory, analysis: Analysis, notes: Sequence[s
 
 
 def write_record(text: Any, analysis: Analysis) -> None:
-    """All that is known of an analysis but its voxels, with the model's card: ``read_record`` reads it."""
+    """Store all of an analysis but its voxels, with the model card, for ``read_record``."""
     text.SetText(json.dumps(to_json(analysis, card=True), ensure_ascii=False, allow_nan=False))
 
 
@@ -118,14 +120,14 @@ def _table(factory: ResultNodeFactory, role: str) -> Any:
     return node
 
 
-def _column(node: Any, name: str, title: str, kind: type, values: Sequence[Any]) -> None:
-    """Append a typed column; None becomes NaN, which charts leave out."""
-    array = _ARRAYS[kind]()
+def _column(node: Any, name: str, title: str, dtype: type, values: Sequence[Any]) -> None:
+    """Append a typed column; None becomes NaN, which charts skip."""
+    array = _ARRAYS[dtype]()
     array.SetName(name)
     array.SetNumberOfValues(len(values))
     for row, value in enumerate(values):
-        array.SetValue(row, float("nan") if value is None else kind(value))
+        array.SetValue(row, float("nan") if value is None else dtype(value))
     node.AddColumn(array)
     node.SetColumnTitle(name, title)
-    if kind is float:
+    if dtype is float:
         node.SetColumnProperty(name, "nullValue", "nan")

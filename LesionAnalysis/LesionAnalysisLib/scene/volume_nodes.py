@@ -9,23 +9,22 @@ import numpy as np
 from ..results import Analysis
 from ..volume import CtVolume, ct_from_array
 from .color_maps import COLOR_MAPS, color_map
-from .mrml import all_nodes, ijk_to_ras, one_change, set_voxels, slicer, voxels, vtk_matrix
+from .mrml import NodeModify, all_nodes, ijk_to_ras, set_voxels, slicer, voxels, vtkMatrixFromArray
 from .ownership import ResultNodeFactory, mark, role_of
 
 LUNG_WINDOW = (1500.0, -600.0)  # width and level in HU
-PICTURE_WINDOW = (255.0, 127.0)  # of 8-bit gray values
-COLOR_MAP = "LesionAnalysis.ColorMap"  # attribute of the LAM's color table
+GRAY_WINDOW = (255.0, 127.0)  # of 8-bit gray values
 _CT = "ct"
 
 
 def ct_from_node(node: Any) -> CtVolume:
     """The CT of a scalar volume node, for ``LesionAnalyzer.analyze``; the node is left as it is.
 
-    Positions of the analysis are those of the node itself: its parent transform, which ``add_to_scene`` gives
-    to the results, has no part in them.
+    Positions of the analysis are those of the node itself, without its parent transform, which ``add_to_scene`` applies
+    to the results.
 
     Raises:
-        ValueError: no volume node, a label map, a color volume, an empty one, or values that cannot be a chest CT.
+        ValueError: no volume node, a label map, a color or empty volume, or values that cannot be a chest CT.
     """
     if node is None or not node.IsA("vtkMRMLScalarVolumeNode") or node.IsA("vtkMRMLLabelMapVolumeNode"):
         raise ValueError("Choose a volume node that holds a chest CT.")
@@ -36,34 +35,34 @@ def ct_from_node(node: Any) -> CtVolume:
 
 
 def is_result(node: Any) -> bool:
-    """Whether an analysis made this node; a CT that it made from a file is as good as the user's own."""
+    """Whether this node is a result; a CT that was read from a file is none."""
     return role_of(node) not in (None, _CT)
 
 
 def find_ct(scene: Any, analysis: Analysis) -> Any:
-    """The volume node that an earlier run made from the same CT; None where there is none."""
+    """The volume node that an earlier run made from the same CT, or None."""
     for node in all_nodes(scene):
-        if role_of(node) == _CT and node.GetName() == analysis.name and _shows(node, analysis.ct):
+        if role_of(node) == _CT and node.GetName() == analysis.name and _has_voxels(node, analysis.ct):
             return node
     return None
 
 
 def make_ct(scene: Any, analysis: Analysis) -> Any:
-    """A volume node with the CT of the analysis, in a lung window (pictures: in their full range of gray)."""
+    """A volume node with the CT of the analysis, marked for ``find_ct``."""
     node = node_from_ct(scene, analysis.ct, analysis.name)
     mark(node, _CT)
     return node
 
 
 def node_from_ct(scene: Any, ct: CtVolume, name: str) -> Any:
-    """A volume node with a ``CtVolume``, the user's own, in a lung window (pictures: in their full range of gray)."""
+    """A volume node with a ``CtVolume`` in a lung window (uncalibrated images: in the full range of gray)."""
     node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
-    node.SetIJKToRASMatrix(vtk_matrix(ct.ijk_to_ras))
+    node.SetIJKToRASMatrix(vtkMatrixFromArray(ct.ijk_to_ras))
     set_voxels(node, ct.array)
     if ct.calibrated:
         _name_hounsfield_units(node)
     node.CreateDefaultDisplayNodes()
-    _set_window(node, LUNG_WINDOW if ct.calibrated else PICTURE_WINDOW)
+    _set_window(node, LUNG_WINDOW if ct.calibrated else GRAY_WINDOW)
     return node
 
 
@@ -80,12 +79,12 @@ def _set_window(node: Any, window: tuple[float, float]) -> None:
 
 
 def check_ct(node: Any, analysis: Analysis) -> None:
-    """Raise ValueError unless ``node`` is (still) the volume that was analyzed; None: one is to be made."""
+    """Raise ValueError unless ``node`` is (still) the volume that was analyzed, or None and ``ct`` is there."""
     if analysis.lam is None:
-        raise ValueError("The analysis was read back without its voxels: read it with read_analysis.")
+        raise ValueError("The analysis was read without its voxels: use read_analysis.")
     if node is None:
         if analysis.ct is None:
-            raise ValueError("The analysis was read back without its CT: say which volume node shows it.")
+            raise ValueError("The analysis was read without its CT: give the volume node that shows it.")
         return
     image = node.GetImageData()
     grid = image.GetDimensions()[::-1] if image is not None else None
@@ -97,19 +96,19 @@ def check_ct(node: Any, analysis: Analysis) -> None:
 def make_lam(factory: ResultNodeFactory, analysis: Analysis, map_name: str | None) -> tuple[Any, Any, Any]:
     """The LAM as a volume of percent, its color table and its legend; 0 percent is transparent.
 
-    map_name: None keeps the colors that an earlier run has. The threshold of an earlier run stays, too.
+    map_name: None keeps the colors of an earlier run, as its threshold is kept.
     """
     ct = factory.ct
     colors = _color_table(factory, f"{ct.GetName()} LAM colors", map_name)
     node = factory.node("vtkMRMLScalarVolumeNode", "lam", f"{ct.GetName()} LAM")
-    node.SetDescription("Lesion activation map in percent: where the network saw what made it say positive.")
+    node.SetDescription("Lesion activation map in percent: what the network responded to.")
     node.CopyOrientation(ct)
     node.SetAndObserveTransformNodeID(ct.GetTransformNodeID())
     set_voxels(node, analysis.lam, np.uint8)
     new = node.GetDisplayNode() is None
     node.CreateDefaultDisplayNodes()
     display = node.GetDisplayNode()
-    with one_change(display):
+    with NodeModify(display):
         display.SetAndObserveColorNodeID(colors.GetID())
         display.SetAutoWindowLevel(False)
         display.SetWindowLevelMinMax(0, 100)
@@ -119,14 +118,14 @@ def make_lam(factory: ResultNodeFactory, analysis: Analysis, map_name: str | Non
     return node, colors, _legend(factory, node, display)
 
 
-def _shows(node: Any, ct: Any) -> bool:
+def _has_voxels(node: Any, ct: Any) -> bool:
     array = voxels(node)
-    same_place = np.allclose(ijk_to_ras(node), ct.ijk_to_ras, atol=1e-3)
-    return same_place and array is not None and np.array_equal(array, ct.array)
+    same_grid = np.allclose(ijk_to_ras(node), ct.ijk_to_ras, atol=1e-3)
+    return same_grid and array is not None and np.array_equal(array, ct.array)
 
 
 def _name_hounsfield_units(node: Any) -> None:
-    """Say in DICOM's words that the values are HU: Slicer shows the unit, and exports it."""
+    """Mark the values as HU by DICOM codes: Slicer shows the unit, and exports it."""
     for name, code, scheme, meaning in (
         ("Quantity", "112031", "DCM", "Attenuation Coefficient"),
         ("Units", "[hnsf'U]", "UCUM", "Hounsfield unit"),
@@ -137,7 +136,7 @@ def _name_hounsfield_units(node: Any) -> None:
 
 
 def _color_table(factory: ResultNodeFactory, name: str, map_name: str | None) -> Any:
-    """An own color table: Slicer saves it with the scene only because it is not hidden from editors."""
+    """A color table of its own: Slicer saves it with the scene only if it is not hidden from editors."""
     new = not factory.earlier("colors")
     node = factory.node("vtkMRMLColorTableNode", "colors", name)
     node.SetHideFromEditors(False)
@@ -151,9 +150,8 @@ def _color_table(factory: ResultNodeFactory, name: str, map_name: str | None) ->
 def fill_color_table(node: Any, map_name: str) -> None:
     """256 colors, named by their percent. Raises ValueError for an unknown map."""
     table = color_map(map_name)
-    with one_change(node):
-        node.SetDescription(map_name)  # for reading; Slicer does not bring it back from every file
-        node.SetAttribute(COLOR_MAP, map_name)
+    with NodeModify(node):
+        node.SetDescription(map_name)
         node.SetNumberOfColors(len(table))
         for index, (red, green, blue) in enumerate(table):
             percent = 100 * index / (len(table) - 1)

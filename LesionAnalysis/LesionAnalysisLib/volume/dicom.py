@@ -1,7 +1,6 @@
-"""A folder of DICOM files, in any nesting and order -> its CT series (GDCM through SimpleITK).
+"""Finds the series in a folder of DICOM files, in any nesting and order (GDCM through SimpleITK).
 
-Messages speak of series by number, description and size; never of patients, and not of file names,
-which may hold a patient's name.
+Messages name series by number, description and size, never patients or files, whose names may be a patient's.
 """
 
 from __future__ import annotations
@@ -14,25 +13,24 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from ..text import printable
-from .dicom_lengths import keeps_lengths
-from .files import itk_name, quiet
+from .dicom_lengths import has_valid_lengths
+from .files import itk_path, quiet
 
 SKIPPED = {"DICOMDIR", "THUMBS.DB", "__MACOSX"}
 
 
 @dataclass(frozen=True, eq=False)
 class DicomFile:
-    """What is needed of the header of one file to sort it into a series."""
+    """The part of one file's header by which files are sorted into series."""
 
     path: Path
     tags: dict[str, str]
     shape: tuple[int, int, int]  # (frames, rows, columns)
-    spacing: tuple[float, float]  # mm along a row (from column to column), along a column
+    spacing: tuple[float, float]  # mm between columns, between rows
     color: bool
 
     def numbers(self, tag: str) -> tuple[float, ...]:
-        """The values of a decimal tag; empty where it is missing or not a number."""
+        """The values of a decimal tag; empty if it is missing or not a number."""
         try:
             values = tuple(float(v) for v in self.tags.get(tag, "").split("\\") if v.strip())
         except ValueError:
@@ -48,8 +46,8 @@ class DicomFile:
         return self.numbers("0020|0037")
 
     @property
-    def placed(self) -> bool:
-        """Whether the file says where its slice lies."""
+    def has_position(self) -> bool:
+        """Whether the header gives the position and orientation of the slice."""
         if len(self.position) != 3 or len(self.orientation) != 6:
             return False
         return bool(np.linalg.norm(np.cross(self.orientation[:3], self.orientation[3:])) > 0.5)
@@ -81,14 +79,13 @@ class DicomSeries:
     def label(self) -> str:
         """Such as ``series 3 "Lung 1.0" (CT, 300 slices of 512 x 512)``."""
         number = "" if self.number is None else f" {self.number}"
-        kind = f"{self.modality}, " if self.modality else ""
-        noun = "slice" if self.slices == 1 else "slices"
-        size = f"{self.slices} {noun} of {self.columns} x {self.rows}"
-        return f'series{number} "{self.description}" ({kind}{size})'
+        modality = f"{self.modality}, " if self.modality else ""
+        size = f"{self.slices} {'slice' if self.slices == 1 else 'slices'} of {self.columns} x {self.rows}"
+        return f'series{number} "{self.description}" ({modality}{size})'
 
     @property
     def patient(self) -> str:
-        """Only to tell patients apart; never shown."""
+        """Patient ID, only to tell patients apart; never shown."""
         return self.files[0].tags.get("0010|0020", "")
 
 
@@ -97,7 +94,7 @@ _TAGS = (
     "0008|0018",  # SOP instance UID
     "0008|0060",  # modality
     "0008|103e",  # series description
-    "0010|0020",  # patient id: only to tell patients apart
+    "0010|0020",  # patient ID, only to tell patients apart
     "0018|0050",  # slice thickness
     "0018|0088",  # spacing between slices
     "0020|000e",  # series instance UID
@@ -110,7 +107,7 @@ _TAGS = (
 
 
 def is_dicom(path: Path) -> bool:
-    """By content: names of DICOM files say nothing. Also files of old scanners without the preamble."""
+    """Whether the content of a file is DICOM, also without the preamble, as old scanners write it."""
     try:
         with open(path, "rb") as file:
             head = file.read(132)
@@ -119,35 +116,20 @@ def is_dicom(path: Path) -> bool:
     return head[128:132] == b"DICM" or (head[:2] in (b"\x08\x00", b"\x02\x00") and head[3:4] == b"\x00")
 
 
-def list_series(path: str | os.PathLike) -> tuple[DicomSeries, ...]:
-    """The image series below a DICOM folder: CT first, largest first, scout images last.
-
-    Raises OSError where the folder cannot be read, ValueError where it holds no DICOM image.
-    """
-    folder = Path(os.path.abspath(path))
-    if not folder.is_dir():
-        raise NotADirectoryError("Series are listed of a folder only: give the folder of the DICOM files.")
-    series, _ = scan(folder)
-    if not series:
-        raise ValueError(f"The folder '{printable(folder.name)}' holds no DICOM images.")
-    return series
-
-
 def scan(folder: Path) -> tuple[tuple[DicomSeries, ...], int]:
-    """All series below a folder, and the number of files that claim to be DICOM but hold no image."""
-    files, bad, empty = [], [], []
+    """All series below a folder, CT first, largest first, scouts last; and the number of unreadable DICOM files."""
+    files, broken, empty = [], [], []
     for path in _walk(folder):
         if is_dicom(path):
             header = read_header(path)
-            files.append(header) if header else bad.append(path)
+            files.append(header) if header else broken.append(path)
         elif path.is_file() and path.stat().st_size == 0:
             empty.append(path)
-    kinds = {file.path.suffix for file in files}
-    broken = len(bad) + sum(path.suffix in kinds for path in empty)
-    series = [part for group in _grouped(files) for part in _split_repeats(group)]
-    made = (describe(group) for group in series)
-    order = sorted(made, key=lambda s: (s.scout, s.modality != "CT", -s.voxels, s.number or 0, s.uid))
-    return tuple(order), broken if order else broken + len(files)
+    suffixes = {file.path.suffix for file in files}
+    unreadable = len(broken) + sum(path.suffix in suffixes for path in empty)
+    series = [describe(part) for group in _grouped(files) for part in _split_phases(group)]
+    series.sort(key=lambda s: (s.scout, s.modality != "CT", -s.voxels, s.number or 0, s.uid))
+    return tuple(series), unreadable if series else unreadable + len(files)
 
 
 def _walk(folder: Path) -> Iterator[Path]:
@@ -159,29 +141,27 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 
 def read_header(path: Path) -> DicomFile | None:
-    """The header of one file; None where it holds no image that GDCM can read."""
+    """The header of one file; None if it holds no image that GDCM can read."""
     try:
-        if not keeps_lengths(path):
+        if not has_valid_lengths(path):
             return None
     except OSError:
         return None
     reader = sitk.ImageFileReader()
     reader.SetImageIO("GDCMImageIO")
-    with quiet(), itk_name(path) as file_name:
-        reader.SetFileName(file_name)
+    with quiet(), itk_path(path) as readable:
+        reader.SetFileName(readable)
         try:
             reader.ReadImageInformation()
         except RuntimeError:
             return None
     tags = {tag: _text(reader.GetMetaData(tag)) for tag in _TAGS if reader.HasMetaDataKey(tag)}
     columns, rows, frames = (*reader.GetSize(), 1)[:3]
-    return DicomFile(
-        path, tags, (frames, rows, columns), reader.GetSpacing()[:2], reader.GetNumberOfComponents() > 1
-    )
+    return DicomFile(path, tags, (frames, rows, columns), reader.GetSpacing()[:2], reader.GetNumberOfComponents() > 1)
 
 
 def _text(value: str) -> str:
-    """Text of a header: UTF-8 or else Latin-1, on one line, without control characters."""
+    """Header text, UTF-8 or else Latin-1, on one line and without control characters."""
     raw = value.encode("utf-8", "surrogateescape")
     try:
         value = raw.decode("utf-8")
@@ -191,17 +171,17 @@ def _text(value: str) -> str:
 
 
 def _grouped(files: list[DicomFile]) -> list[list[DicomFile]]:
-    """Files that can form one stack: same series, plane and size; a multi-frame file is one by itself."""
+    """Files that can form one stack: same series, plane and size; each multi-frame file is a stack by itself."""
     groups: dict[tuple, list[DicomFile]] = {}
     for file in files:
         if file.color:
-            continue  # dose reports and screenshots
+            continue  # a dose report or screenshot
         key = (
             file.tags.get("0020|000e", ""),
             file.shape,
             tuple(np.round(file.orientation, 2) + 0.0),
             tuple(np.round(file.spacing, 3)),
-            file.placed,
+            file.has_position,
             _is_scout(file),
             str(file.path) if file.shape[0] > 1 else "",
         )
@@ -210,29 +190,27 @@ def _grouped(files: list[DicomFile]) -> list[list[DicomFile]]:
 
 
 def _is_scout(file: DicomFile) -> bool:
-    kind = file.tags.get("0008|0008", "").upper()
-    return "LOCALIZER" in kind or "SCOUT" in kind
+    image_type = file.tags.get("0008|0008", "").upper()
+    return "LOCALIZER" in image_type or "SCOUT" in image_type
 
 
-def _split_repeats(files: list[DicomFile]) -> list[list[DicomFile]]:
-    """Several phases that share one series number are separate stacks."""
+def _split_phases(files: list[DicomFile]) -> list[list[DicomFile]]:
+    """Separate stacks for several acquisitions of the same range that share one series."""
     acquisitions: dict[str, list[DicomFile]] = {}
     for file in files:
         acquisitions.setdefault(file.tags.get("0020|0012", ""), []).append(file)
-    if len(acquisitions) < 2 or not files[0].placed:
+    if len(acquisitions) < 2 or not files[0].has_position:
         return [files]
-    places = [{tuple(np.round(f.position, 2)) for f in part} for part in acquisitions.values()]
-    shared = len(set.union(*places))
-    if shared <= 0.6 * sum(map(len, places)):  # they cover the same range again
-        return list(acquisitions.values())
-    return [files]
+    positions = [{tuple(np.round(f.position, 2)) for f in part} for part in acquisitions.values()]
+    overlap = len(set.union(*positions)) <= 0.6 * sum(map(len, positions))
+    return list(acquisitions.values()) if overlap else [files]
 
 
 def describe(files: list[DicomFile]) -> DicomSeries:
     first = files[0]
     number = first.numbers("0020|0011")
     description = first.tags.get("0008|103e", "") or "no description"
-    named = any(word in description.lower() for word in ("scout", "topogram", "localizer", "surview"))
+    called_scout = any(word in description.lower() for word in ("scout", "topogram", "localizer", "surview"))
     frames, rows, columns = first.shape
     return DicomSeries(
         number=int(number[0]) if number else None,
@@ -242,7 +220,7 @@ def describe(files: list[DicomFile]) -> DicomSeries:
         slices=len(files) * frames,
         rows=rows,
         columns=columns,
-        scout=_is_scout(first) or (named and len(files) * frames <= 3),
+        scout=_is_scout(first) or (called_scout and len(files) * frames <= 3),
         files=tuple(files),
     )
 
@@ -250,29 +228,25 @@ def describe(files: list[DicomFile]) -> DicomSeries:
 def choose_series(
     series: tuple[DicomSeries, ...], wanted: int | str | None, label: str
 ) -> tuple[DicomSeries, list[str]]:
-    """The wanted series, or the largest CT; warnings name the others.
+    """The wanted series, or else the largest CT, with a warning that names the others.
 
-    Raises ValueError where none or several match, or where the folder mixes patients.
+    Raises ValueError if none or several match, or if the folder holds several patients.
     """
     listing = "; ".join(s.label for s in series)
     if wanted is not None:
         matches = _matching(series, wanted)
         if not matches:
-            raise ValueError(f"{label} holds no series '{wanted}': choose one of {listing}.")
+            raise ValueError(f"{label} has no series '{wanted}': choose one of {listing}.")
         if len({s.uid for s in matches}) > 1:
             matching = "; ".join(f"{s.label}, UID {s.uid}" for s in matches)
-            raise ValueError(
-                f"{label} holds several series that match '{wanted}': choose by UID among {matching}."
-            )
+            raise ValueError(f"{label} has several series that match '{wanted}': choose by UID among {matching}.")
         return matches[0], _others_warning(matches)
     candidates = [s for s in series if not s.scout]
     if not candidates:
-        raise ValueError(f"{label} holds scout images only, no CT slices.")
+        raise ValueError(f"{label} holds only scout images, no axial CT slices: choose another folder.")
     candidates = [s for s in candidates if s.modality == "CT"] or candidates
     if len({s.patient for s in candidates}) > 1:
-        raise ValueError(
-            f"{label} holds series of several patients: give the folder of one of them, or a series."
-        )
+        raise ValueError(f"{label} holds series of several patients: choose the folder of one of them, or a series.")
     return candidates[0], _others_warning(candidates)
 
 
@@ -293,7 +267,7 @@ def _matching(series: tuple[DicomSeries, ...], wanted: int | str) -> list[DicomS
         lambda s: bool(text) and text in s.description.casefold(),
     )
     for rule in rules:
-        found = [s for s in series if rule(s)]
-        if found:
-            return found
+        matches = [s for s in series if rule(s)]
+        if matches:
+            return matches
     return []

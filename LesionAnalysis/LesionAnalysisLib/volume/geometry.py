@@ -1,7 +1,7 @@
-"""A CT with its geometry, and the same voxels in axial order.
+"""A CT with its geometry, and its voxels in axial order.
 
-MRML is RAS (x to the patient's right, y to the front, z to the head), ITK and DICOM are LPS. Arrays are
-indexed (K, J, I), as ``slicer.util.arrayFromVolume`` gives them; matrices take (i, j, k, 1).
+MRML uses RAS (x to the patient's right, y anterior, z superior), ITK and DICOM use LPS. Arrays are indexed
+(K, J, I), as by ``slicer.util.arrayFromVolume``; matrices apply to (i, j, k, 1).
 """
 
 from __future__ import annotations
@@ -19,52 +19,51 @@ LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 @dataclass(frozen=True, eq=False)
 class CtVolume:
-    """A CT, or pictures of CT slices, on the grid on which they were stored.
+    """A CT, or uncalibrated images of CT slices, on the stored grid.
 
-    ``array`` is (K, J, I): int16 HU, where padding below -1024 counts as -1024, or uint8 gray values
-    of pictures. ``ijk_to_ras`` is (4, 4) in mm; pictures have pixels instead of millimeters, HU
-    values are unknown for them, and ``calibrated`` is False.
+    ``array`` is (K, J, I): int16 HU, with padding below -1024 set to -1024, or uint8 gray levels of images.
+    ``ijk_to_ras`` is (4, 4) in mm; for images, which have no HU and no voxel spacing, ``calibrated`` is False and the
+    unit is the pixel.
     """
 
     array: np.ndarray
     ijk_to_ras: np.ndarray
-    name: str  # of the case: stem of the file, or name of the folder
+    name: str  # of the case: file name without suffix, or folder name
     source: str  # the path as given, or "MRML node"
     calibrated: bool
     warnings: tuple[str, ...] = ()
-    slice_shapes: tuple[tuple[int, int], ...] | None = None  # (rows, columns) of pictures of different size
+    slice_shapes: tuple[tuple[int, int], ...] | None = None  # (rows, columns) of images that differ in size
 
     @property
     def spacing_mm(self) -> tuple[float, float, float]:
-        """Distance of voxel centers along I, J, K in mm (1 pixel for pictures)."""
+        """Distance of voxel centers along I, J, K in mm (1 pixel for images)."""
         lengths = np.linalg.norm(self.ijk_to_ras[:3, :3], axis=0)
         return float(lengths[0]), float(lengths[1]), float(lengths[2])
 
     @property
     def voxel_ml(self) -> float:
-        """Volume of one voxel in milliliters; right for sheared grids, too."""
+        """Volume of one voxel in milliliters, also for sheared grids."""
         return float(abs(np.linalg.det(self.ijk_to_ras[:3, :3]))) / 1000.0
 
     def axial(self) -> AxialView:
-        """The same voxels as axial slices (a view, nothing is copied)."""
+        """The voxels as axial slices (a view, not a copy)."""
         return AxialView(self.array, self.ijk_to_ras)
 
 
 class AxialView:
     """Stored voxels as a stack of axial slices, by transposing and flipping only.
 
-    ``array`` is (S, R, C): slices in stored order along the stored axis that is nearest to the
-    patient's long axis, rows from front to back, columns from the patient's right to the left.
-    ``index_to_ras`` takes (c, r, s, 1) to RAS. Oblique grids keep their own axes: each is shown
-    as the anatomical direction to which it belongs when all three are assigned together.
+    ``array`` is (S, R, C): slices in stored order along the axis nearest to the superior direction, rows from anterior
+    to posterior, columns from the patient's right to left. ``index_to_ras`` maps (c, r, s, 1) to RAS. Oblique grids are
+    not resampled: the three axes are jointly assigned to the nearest anatomical directions.
     """
 
     def __init__(self, array: np.ndarray, ijk_to_ras: np.ndarray):
         ijk_to_ras = np.asarray(ijk_to_ras, dtype=np.float64)
-        self._axes = _anatomical_axes(ijk_to_ras)  # stored axis (0 = I) that serves as columns, rows, slices
+        self._axes = _anatomical_axes(ijk_to_ras)  # stored axis (0 = I) of the columns, rows, slices
         columns, rows, slices = self._axes
-        self._order = (2 - slices, 2 - rows, 2 - columns)  # the same as numpy axes of (K, J, I)
-        # RAS grows to the right and to the front; a picture's columns and rows go the other way.
+        self._order = (2 - slices, 2 - rows, 2 - columns)  # as numpy axes of (K, J, I)
+        # RAS increases to the right and anteriorly; columns and rows of an axial image run the other way.
         self._flip = (False, ijk_to_ras[1, rows] > 0, ijk_to_ras[0, columns] > 0)
         self.array = self.from_volume(array)
         self._index_to_ijk = self._index_matrix()
@@ -77,15 +76,15 @@ class AxialView:
         return float(lengths[0]), float(lengths[1]), float(lengths[2])
 
     def from_volume(self, volume: np.ndarray) -> np.ndarray:
-        """(K, J, I) on the CT's own grid -> (S, R, C), as a view."""
+        """(K, J, I) on the stored grid -> (S, R, C), as a view."""
         return volume.transpose(self._order)[self._flips]
 
     def to_volume(self, axial: np.ndarray) -> np.ndarray:
-        """(S, R, C) -> (K, J, I) on the CT's own grid, contiguous: the exact inverse of from_volume."""
+        """(S, R, C) -> (K, J, I) on the stored grid, contiguous: the exact inverse of ``from_volume``."""
         return np.ascontiguousarray(axial[self._flips].transpose(np.argsort(self._order)))
 
     def to_ras(self, column: float, row: float, slice_: float) -> tuple[float, float, float]:
-        """RAS position in mm of a continuous index; centers of voxels are integers."""
+        """RAS position in mm of a continuous index; voxel centers have integer indices."""
         x, y, z = (self.index_to_ras @ (column, row, slice_, 1.0))[:3]
         return float(x), float(y), float(z)
 
@@ -95,13 +94,13 @@ class AxialView:
         return self.to_ras((columns - 1) / 2, (rows - 1) / 2, slice_)[2]
 
     def box_to_ijk(self, box: Sequence[Sequence[float]]) -> Box:
-        """A box ((c0, r0, s0), (c1, r1, s1)) of this view as (minimum, maximum) on the CT's (I, J, K)."""
+        """A box ((c0, r0, s0), (c1, r1, s1)) of this view as (minimum, maximum) in stored (I, J, K)."""
         corners = np.column_stack([np.asarray(box, dtype=np.float64), np.ones(2)]) @ self._index_to_ijk.T
         low, high = corners[:, :3].min(axis=0), corners[:, :3].max(axis=0)
         return tuple(map(float, low)), tuple(map(float, high))
 
     def box_to_ras(self, box: Sequence[Sequence[float]]) -> Box:
-        """Smallest box along the axes of RAS, in mm, around a box of this view, whose axes may be oblique."""
+        """Bounding box in RAS, in mm, of a box of this view, whose axes may be oblique."""
         corners = np.array([self.to_ras(*corner) for corner in product(*zip(*box, strict=True))])
         return tuple(map(float, corners.min(axis=0))), tuple(map(float, corners.max(axis=0)))
 
@@ -113,19 +112,18 @@ class AxialView:
         """(4, 4) matrix from (c, r, s, 1) to (i, j, k, 1): a signed permutation and an offset."""
         matrix = np.zeros((4, 4))
         matrix[3, 3] = 1.0
-        for axis, stored, flip, size in zip(
-            range(3), self._axes, self._flip[::-1], self.array.shape[::-1], strict=True
-        ):
+        mapping = zip(self._axes, self._flip[::-1], self.array.shape[::-1], strict=True)
+        for axis, (stored, flip, size) in enumerate(mapping):
             matrix[stored, axis] = -1.0 if flip else 1.0
             matrix[stored, 3] = size - 1 if flip else 0.0
         return matrix
 
 
 def _anatomical_axes(ijk_to_ras: np.ndarray) -> tuple[int, int, int]:
-    """Stored axes (0 = I, 1 = J, 2 = K) that run right-left, front-back and along the patient.
+    """Stored axes (0 = I, 1 = J, 2 = K) that run right-left, anterior-posterior and inferior-superior.
 
-    The assignment with the largest sum of |cosine|; among equals the one nearest to I, J, K, so that
-    a grid at exactly 45 degrees does not hang on rounding.
+    The assignment with the largest sum of |cosine|; of equal ones the first in the order I, J, K, so that rounding does
+    not decide for a grid at exactly 45 degrees.
     """
     cosine = np.abs(ijk_to_ras[:3, :3]) / np.linalg.norm(ijk_to_ras[:3, :3], axis=0)
     sums = {axes: sum(cosine[i, axis] for i, axis in enumerate(axes)) for axes in permutations(range(3))}
@@ -134,15 +132,13 @@ def _anatomical_axes(ijk_to_ras: np.ndarray) -> tuple[int, int, int]:
 
 
 def check_matrix(ijk_to_ras: np.ndarray, label: str) -> np.ndarray:
-    """The matrix as (4, 4) float64; ValueError where it cannot be the geometry of a volume."""
+    """The matrix as (4, 4) float64; raises ValueError if it cannot be the geometry of a volume."""
     matrix = np.array(ijk_to_ras, dtype=np.float64)
     if matrix.shape != (4, 4) or not np.isfinite(matrix).all():
         raise ValueError(f"{label} has no usable geometry: its IJK-to-RAS matrix must be 4 x 4 and finite.")
     lengths = np.linalg.norm(matrix[:3, :3], axis=0)
     if lengths.min() < 1e-6 or not np.allclose(matrix[3], (0, 0, 0, 1)):
-        raise ValueError(
-            f"{label} has no usable geometry: the voxel spacing must be larger than 0 along every axis."
-        )
+        raise ValueError(f"{label} has no usable geometry: the voxel spacing must be larger than 0 along every axis.")
     if abs(np.linalg.det(matrix[:3, :3] / lengths)) < 1e-3:
         raise ValueError(f"{label} has no usable geometry: the directions of its axes coincide.")
     return matrix

@@ -1,89 +1,74 @@
-"""Are these values Hounsfield units? Brings any array to int16 HU or says why it cannot.
+"""Converts arrays to int16 and checks that they are in Hounsfield units.
 
-A chest CT shows air: outside the patient and in the lungs. Values without air are an MR, a mask, a
-picture, or a CT that was stored with an offset; the last of these is recognized and corrected.
+A chest CT shows air, outside the patient and in the lungs. Values without air are those of an MR, a mask or an 8-bit
+image, or of a CT stored without its rescale intercept, which is detected and corrected.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import chain
 
 import numpy as np
 
-PADDING = -1024  # scanners fill the corners with -1024, -2000 or -3024: all count as this
-GREATEST = 32767  # metal, on scanners with an extended scale; what int16 holds
-OFFSET = 1024  # of CTs whose values were stored without their intercept
-AIR = -500  # nothing but air and lung lies below
-SAMPLE = 2_000_000  # voxels that are enough to judge a distribution
+_PADDING_HU = -1024  # scanners pad the corners with -1024, -2000 or -3024: all are set to this
+_MAX_HU = 32767  # the limit of int16, for metal on an extended HU scale
+_OFFSET_HU = 1024  # of CTs stored without their rescale intercept
+_LUNG_OR_AIR_HU = -500  # only air and lung are below
+_SAMPLE_VOXELS = 2_000_000  # enough to estimate the distribution
 
 
 def to_int16(slices: Iterable[np.ndarray], shape: tuple[int, int, int], label: str) -> np.ndarray:
     """Consecutive blocks of slices (n, J, I) of any numeric type -> (K, J, I) int16, rounded.
 
-    Block by block, so that a volume of floats is never held twice. ValueError on NaN and infinity.
+    Slice by slice, so that no volume of floats is held in memory. Raises ValueError on NaN and infinity.
     """
     array = np.empty(shape, dtype=np.int16)
-    start = 0
-    for block in slices:
-        start = _fill(array, start, block, label)
+    for target, values in zip(array, chain.from_iterable(slices), strict=False):
+        low, high = _PADDING_HU, _MAX_HU
+        if values.dtype.kind == "f":
+            if not np.isfinite(values).all():
+                raise ValueError(f"{label} has voxels that are NaN or infinite: replace them, for example by -1024.")
+            values = np.rint(values)
+        elif values.dtype.kind in "iu":
+            limits = np.iinfo(values.dtype)
+            low, high = max(low, int(limits.min)), min(high, int(limits.max))
+        else:
+            raise ValueError(f"{label} does not hold integers or real numbers, so it is not a CT.")
+        target[:] = np.clip(values, low, high)
     return array
 
 
-def _fill(array: np.ndarray, start: int, block: np.ndarray, label: str) -> int:
-    for offset, values in enumerate(block):
-        if values.dtype.kind == "f":
-            if not np.isfinite(values).all():
-                raise ValueError(
-                    f"{label} holds voxels that are not numbers (NaN or infinite): "
-                    "replace them, for example by -1024, and try again."
-                )
-            values = np.rint(values)
-        elif values.dtype.kind not in "iu":
-            raise ValueError(f"{label} does not hold plain numbers, so it is not a CT.")
-        array[start + offset] = np.clip(values, *_limits(values.dtype))
-    return start + len(block)
-
-
-def _limits(dtype: np.dtype) -> tuple[int, int]:
-    """Least and greatest HU that are kept, as far as the stored type can hold them."""
-    if dtype.kind == "f":
-        return PADDING, GREATEST
-    return max(PADDING, int(np.iinfo(dtype).min)), min(GREATEST, int(np.iinfo(dtype).max))
-
-
 def check_hounsfield(array: np.ndarray, label: str, may_have_offset: bool = True) -> list[str]:
-    """Warnings about (K, J, I) int16 values; corrects a forgotten intercept in place.
+    """Warnings about (K, J, I) int16 values; a missing rescale intercept is corrected in place.
 
-    Raises ValueError where the values cannot be those of a CT.
+    Raises ValueError if the values cannot be HU.
     """
     low, high = int(array.min()), int(array.max())
     if low == high:
-        raise ValueError(f"{label} holds a single value everywhere ({low}), so there is nothing to analyze.")
-    sample = _sample(array)
-    inside = sample[sample > PADDING]
-    if inside.size and np.mean(inside <= AIR) >= 0.005 and np.mean(inside > 2000) <= 0.05:
+        raise ValueError(f"{label} has a single value everywhere ({low}), so there is nothing to analyze.")
+    step = max(1, int(np.ceil((array.size / _SAMPLE_VOXELS) ** 0.5)))
+    sample = array[:, ::step, ::step].ravel()
+    sample = sample[sample > _PADDING_HU]
+    if sample.size and np.mean(sample <= _LUNG_OR_AIR_HU) >= 0.005 and np.mean(sample > 2000) <= 0.05:
         return []
-    if may_have_offset and _has_offset(inside):
-        for values in array:  # slice by slice: no second volume
-            np.maximum(values, PADDING + OFFSET, out=values)
-            values -= OFFSET
-        return [f"Values were stored with an offset: {OFFSET} was subtracted to get Hounsfield units."]
+    if may_have_offset and _has_offset(sample):
+        for values in array:  # slice by slice, to save memory
+            np.maximum(values, _PADDING_HU + _OFFSET_HU, out=values)
+            values -= _OFFSET_HU
+        return [f"The CT was stored without its rescale intercept: {_OFFSET_HU} was subtracted from all values."]
     if low >= 0 and high <= 255:
-        raise ValueError(
-            f"{label} holds gray values from {low} to {high}, not Hounsfield units: "
-            "give the original CT, or its slices as PNG or JPEG pictures."
-        )
-    raise ValueError(
-        f"{label} does not hold Hounsfield units (values run from {low} to {high}, hardly any is "
-        "that of air): it may be an MR or a rescaled CT; give the original CT."
-    )
+        raise ValueError(f"{label} has gray levels from {low} to {high}, not Hounsfield units: provide the original "
+                         "CT, or its slices as PNG or JPEG images.")  # fmt: skip
+    raise ValueError(f"{label} is not in Hounsfield units (values from {low} to {high}, hardly any of air): it may be "
+                     "an MR or a rescaled CT; provide the original CT.")  # fmt: skip
 
 
 def _has_offset(values: np.ndarray) -> bool:
-    """Whether values minus 1024 are a CT's: air near 0, soft tissue in a narrow band at 1024, and bone."""
+    """Whether values minus 1024 are HU: air near 0, soft tissue in a narrow band around 1024, and bone."""
     if not values.size or values.min() < -200:
         return False
-    hu = values.astype(np.int32) - OFFSET
+    hu = values.astype(np.int32) - _OFFSET_HU
     body = hu[hu > -300]
     air = np.mean(hu <= -800)
     if not 0.02 <= air <= 0.98 or body.size < 0.02 * hu.size:
@@ -91,9 +76,3 @@ def _has_offset(values: np.ndarray) -> bool:
     soft = np.mean(np.abs(body) <= 200)
     bone = np.mean(body > 250)
     return bool(soft >= 0.7 and abs(np.median(body)) <= 150 and bone >= 0.002)
-
-
-def _sample(array: np.ndarray) -> np.ndarray:
-    """Evenly spread voxels, at most about SAMPLE of them."""
-    step = max(1, int(np.ceil((array.size / SAMPLE) ** 0.5)))
-    return array[:, ::step, ::step].ravel()

@@ -1,9 +1,8 @@
-"""NIfTI files, plain or gzipped, block by block and without a library.
+"""Reads NIfTI files, plain or gzipped, in blocks.
 
-ITK's own reader fills a truncated file with zeros, turns NaN into 0 and a spacing of 0 into 1, all without
-an error, and holds a volume several times. Here each of these ends in a sentence, and only one int16
-volume is held. The geometry is the one that ITK (and so Slicer) chooses, or the sheared matrix of
-the file, which ITK refuses.
+ITK's reader fills truncated files with zeros, turns NaN into 0 and a spacing of 0 into 1 without an error, and holds a
+volume in memory several times. This one raises an error in each of these cases, and holds one int16 volume. The
+geometry is that of ITK (and Slicer), or the file's sheared matrix, which ITK rejects.
 """
 
 from __future__ import annotations
@@ -18,9 +17,9 @@ import numpy as np
 
 from .hounsfield import to_int16
 
-BLOCK_BYTES = 8_000_000
+_BLOCK_BYTES = 8_000_000
 
-# Field: (format, offset in NIfTI-1, format, offset in NIfTI-2), from the published header tables.
+# Field: (format, offset in NIfTI-1, format, offset in NIfTI-2), as in the NIfTI-1 and NIfTI-2 standards.
 _FIELDS = {
     "dim": ("8i2", 40, "8i8", 16),
     "datatype": ("i2", 70, "i2", 12),
@@ -44,11 +43,11 @@ _MM = {1: 1000.0, 2: 1.0, 3: 0.001}  # units of length
 def read_nifti(path: Path, label: str) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """(K, J, I) int16 values, rounded, IJK-to-RAS matrix in mm, and warnings.
 
-    Raises OSError where the file is damaged or incomplete, ValueError where it is no CT volume.
+    Raises OSError if the file is damaged or incomplete, ValueError if it is not a CT volume.
     """
     damaged = OSError(f"{label} is damaged or incomplete, or not a NIfTI file: copy or export it again.")
     try:
-        with _opened(path) as file:
+        with (gzip.open if _is_gzipped(path) else open)(path, "rb") as file:
             header = _header(file.read(540), damaged)
             shape = _shape(header, label)
             dtype = _dtype(header, label)
@@ -56,36 +55,32 @@ def read_nifti(path: Path, label: str) -> tuple[np.ndarray, np.ndarray, list[str
             _check_size(path, start, np.prod(shape, dtype=float) * dtype.itemsize, damaged)
             file.seek(start)
             array = to_int16(_blocks(file, shape, dtype, header), shape, label)
-            while file.read(BLOCK_BYTES):  # to the end, where gzip keeps its checksum
+            while file.read(_BLOCK_BYTES):  # to the end, where gzip checks its checksum
                 pass
     except (EOFError, gzip.BadGzipFile, zlib.error):
         raise damaged from None
-    matrix, warnings = _geometry(header, label)
-    return array, matrix, warnings
+    return array, *_geometry(header, label)
 
 
-def _opened(path: Path) -> BinaryIO:
-    """By content: a gzipped file may have lost its .gz, and the other way round."""
+def _is_gzipped(path: Path) -> bool:
+    """By content, since the suffix may be wrong."""
     with open(path, "rb") as file:
-        zipped = file.read(2) == b"\x1f\x8b"
-    return gzip.open(path, "rb") if zipped else open(path, "rb")
+        return file.read(2) == b"\x1f\x8b"
 
 
 def _header(raw: bytes, damaged: OSError) -> np.ndarray:
-    """The fields of a NIfTI-1 or NIfTI-2 header in the byte order of the file."""
+    """The fields of a NIfTI-1 or NIfTI-2 header, in the byte order of the file."""
     for order in "<>":
         size = int(np.frombuffer(raw[:4].ljust(4), order + "i4")[0])
         if size not in (348, 540) or len(raw) < size:
             continue
         version = 0 if size == 348 else 2
-        dtype = np.dtype(
-            {
-                "names": list(_FIELDS),
-                "formats": [_ordered(f[version], order) for f in _FIELDS.values()],
-                "offsets": [f[version + 1] for f in _FIELDS.values()],
-                "itemsize": size,
-            }
-        )
+        dtype = np.dtype({
+            "names": list(_FIELDS),
+            "formats": [np.dtype(f[version]).newbyteorder(order) for f in _FIELDS.values()],
+            "offsets": [f[version + 1] for f in _FIELDS.values()],
+            "itemsize": size,
+        })  # fmt: skip
         header = np.frombuffer(raw[:size], dtype)[0]
         magic = raw[344:347] if size == 348 else raw[4:7]
         if magic in (b"n+1", b"n+2") and 1 <= header["dim"][0] <= 7:
@@ -93,51 +88,41 @@ def _header(raw: bytes, damaged: OSError) -> np.ndarray:
     raise damaged
 
 
-def _ordered(form: str, order: str) -> np.dtype:
-    return np.dtype(form).newbyteorder(order)
-
-
 def _shape(header: np.ndarray, label: str) -> tuple[int, int, int]:
-    """(K, J, I); axes of one element beyond the third are no obstacle."""
-    dims = [int(n) for n in header["dim"][1 : 1 + int(header["dim"][0])]]
+    """(K, J, I); axes beyond the third must have length one."""
+    dims = [int(n) for n in header["dim"][1:1 + int(header["dim"][0])]]
     if min(dims) < 1:
         raise ValueError(f"{label} is empty ({' x '.join(map(str, dims))} voxels).")
     if any(n > 1 for n in dims[4:]):
-        raise ValueError(f"{label} holds several values per voxel, so it is not a CT.")
+        raise ValueError(f"{label} has several values per voxel, so it is not a CT.")
     if dims[3:] and dims[3] > 1:
-        raise ValueError(
-            f"{label} has four dimensions ({' x '.join(map(str, dims[:4]))}): "
-            "save the one volume that is to be analyzed as its own file."
-        )
+        raise ValueError(f"{label} has four dimensions ({' x '.join(map(str, dims[:4]))}): save the volume to analyze "
+                         "as a separate file.")  # fmt: skip
     return tuple((dims + [1, 1])[2::-1])
 
 
 def _dtype(header: np.ndarray, label: str) -> np.dtype:
     code = int(header["datatype"])
     if code in _SEVERAL_VALUES:
-        raise ValueError(f"{label} holds several values per voxel (color or complex), so it is not a CT.")
+        raise ValueError(f"{label} has several values per voxel (color or complex), so it is not a CT.")
     if code not in _DATATYPES:
-        raise ValueError(f"{label} holds values of a type that cannot be read: save it as 16-bit integers.")
+        raise ValueError(f"{label} has an unsupported data type: save it as 16-bit integers.")
     return np.dtype(_DATATYPES[code]).newbyteorder(header["dim"].dtype.byteorder)
 
 
 def _check_size(path: Path, start: int, needed: float, damaged: OSError) -> None:
-    """Before memory is asked for: can the file hold so many voxels? (deflate packs at most 1032 : 1)"""
-    size = path.stat().st_size
-    with open(path, "rb") as file:
-        limit = size * 1032 if file.read(2) == b"\x1f\x8b" else size
+    """Raise ``damaged`` if the file cannot hold so many bytes, before memory is allocated for them."""
+    limit = path.stat().st_size * (1032 if _is_gzipped(path) else 1)  # deflate compresses at most 1032 : 1
     if start < 348 or start + needed > limit:
         raise damaged
 
 
-def _blocks(
-    file: BinaryIO, shape: tuple[int, int, int], dtype: np.dtype, header: np.ndarray
-) -> Iterator[np.ndarray]:
-    """Slices in blocks of a few megabytes, scaled as the header says."""
+def _blocks(file: BinaryIO, shape: tuple[int, int, int], dtype: np.dtype, header: np.ndarray) -> Iterator[np.ndarray]:
+    """Slices in blocks of a few megabytes, scaled by the header's slope and intercept."""
     slope, intercept = float(header["slope"]), float(header["intercept"])
     scaled = np.isfinite([slope, intercept]).all() and slope != 0 and (slope, intercept) != (1.0, 0.0)
     slice_bytes = shape[1] * shape[2] * dtype.itemsize
-    count = max(1, BLOCK_BYTES // slice_bytes)
+    count = max(1, _BLOCK_BYTES // slice_bytes)
     for first in range(0, shape[0], count):
         size = min(count, shape[0] - first)
         raw = file.read(size * slice_bytes)
@@ -148,14 +133,11 @@ def _blocks(
 
 
 def _geometry(header: np.ndarray, label: str) -> tuple[np.ndarray, list[str]]:
-    """IJK-to-RAS matrix: the header may give it as a matrix (sform), a rotation (qform) or not at all."""
+    """IJK-to-RAS matrix, from the header's matrix (sform) or quaternion (qform), if it has one; and warnings."""
     spacing = np.array([p if i < header["dim"][0] else 1.0 for i, p in enumerate(header["pixdim"][1:4])])
-    sizes = [*header["dim"][1:4]]
-    spacing = np.where((spacing == 0) & (np.array(sizes) <= 1), 1.0, spacing)  # a single slice may lack it
+    spacing = np.where((spacing == 0) & (header["dim"][1:4] <= 1), 1.0, spacing)  # a single slice may lack it
     if not np.isfinite(spacing).all() or spacing.min() <= 0:
-        raise ValueError(
-            f"{label} has no usable geometry: the voxel spacing must be larger than 0 along every axis."
-        )
+        raise ValueError(f"{label} has no usable geometry: the voxel spacing must be larger than 0 along every axis.")
     has_sform, has_qform = header["sform_code"] > 0, header["qform_code"] > 0
     sform = np.vstack([header["srow"].astype(np.float64), (0, 0, 0, 1)])
     warnings = []
@@ -165,13 +147,13 @@ def _geometry(header: np.ndarray, label: str) -> tuple[np.ndarray, list[str]]:
         matrix = _qform(header, spacing)
     else:
         matrix = np.diag([*(spacing * (-1, -1, 1)), 1.0])
-        warnings.append("The file does not state the patient's orientation: left and right may be exchanged.")
+        warnings.append("The file does not give the patient's orientation: left and right may be flipped.")
     matrix[:3] *= _MM.get(int(header["units"]) & 7, 1.0)
     return matrix, warnings
 
 
 def _is_rigid(matrix: np.ndarray) -> bool:
-    """Whether the axes are at right angles (and there are three)."""
+    """Whether the three axes are orthogonal."""
     lengths = np.linalg.norm(matrix[:3, :3], axis=0)
     if not np.isfinite(matrix).all() or lengths.min() < 1e-6:
         return False
@@ -180,17 +162,17 @@ def _is_rigid(matrix: np.ndarray) -> bool:
 
 
 def _qform(header: np.ndarray, spacing: np.ndarray) -> np.ndarray:
-    """Rotation by the unit quaternion (a, b, c, d), of which the header leaves out a."""
+    """Matrix of the unit quaternion (a, b, c, d), of which the header omits a."""
     b, c, d, *offset = header["quaternion"].astype(np.float64)
     length = b * b + c * c + d * d
-    if length > 1.0:  # rounding: a half turn
+    if length > 1.0:  # rounding, at a rotation by 180 degrees
         b, c, d = np.array([b, c, d]) / np.sqrt(length)
     a = np.sqrt(max(0.0, 1.0 - length))
     cross = np.array([[0, -d, c], [d, 0, -b], [-c, b, 0]])
     rotation = np.eye(3) + 2 * a * cross + 2 * cross @ cross
     matrix = np.eye(4)
     matrix[:3, :3] = rotation * spacing
-    if header["pixdim"][0] < 0:  # "qfac": a left-handed grid
+    if header["pixdim"][0] < 0:  # qfac: a left-handed grid
         matrix[:3, 2] *= -1
     matrix[:3, 3] = offset
     return matrix

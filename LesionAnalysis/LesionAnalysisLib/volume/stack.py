@@ -1,4 +1,4 @@
-"""The slices of one DICOM series, sorted and placed -> array and geometry."""
+"""Reads one DICOM series: the voxels of its sorted slices, and their geometry."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from .dicom import DicomFile, DicomSeries
-from .files import itk_name, matrix_of, quiet
+from .files import itk_path, matrix_of, quiet
 from .geometry import LPS_TO_RAS
 from .hounsfield import to_int16
 
@@ -16,8 +16,8 @@ from .hounsfield import to_int16
 def read_series(series: DicomSeries, label: str) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """(K, J, I) int16 HU, IJK-to-RAS matrix in mm, and warnings.
 
-    Slices are ordered along the normal of their plane, whatever the files' names and numbers say. The
-    matrix follows the true positions of the first and last slice, so a gantry tilt is kept as shear.
+    Slices are sorted along the normal of their plane, regardless of file names and instance numbers. The matrix
+    follows the positions of the first and last slice, so that a gantry tilt is kept as shear.
     """
     if series.files[0].shape[0] > 1:
         return _read_multiframe(series.files[0], label)
@@ -40,40 +40,34 @@ def _pixels(files: list[DicomFile], label: str) -> Iterator[np.ndarray]:
 
 
 def _read(file: DicomFile, label: str) -> sitk.Image:
-    with quiet(), itk_name(file.path) as file_name:
+    with quiet(), itk_path(file.path) as readable:
         try:
-            return sitk.ReadImage(file_name, imageIO="GDCMImageIO")
+            return sitk.ReadImage(readable, imageIO="GDCMImageIO")
         except RuntimeError:
-            raise OSError(
-                f"{label} cannot be read: a DICOM file in it is damaged, incomplete or compressed in an "
-                "unknown way."
-            ) from None
+            raise OSError(f"{label} cannot be read: one of its DICOM files is damaged, incomplete or in an unknown "
+                          "compression; export the series again.") from None  # fmt: skip
 
 
 def _ordered(files: tuple[DicomFile, ...]) -> tuple[list[DicomFile], list[str]]:
-    """Files along the normal of the slices, each place once."""
+    """The files along the normal of the slices, one for each position; and warnings."""
     order = sorted(files, key=lambda f: (f.instance, f.path.name))
-    if not _places_differ(order):
+    if not _has_positions(order):
         if len(order) == 1:
-            return order, [] if order[0].placed else ["The DICOM file does not state where its slice lies."]
-        return order, [
-            "The DICOM files do not state where they lie: slices are in the order of their numbers."
-        ]
+            return order, [] if order[0].has_position else ["The DICOM file does not give the position of its slice."]
+        return order, ["The DICOM files do not give slice positions: slices are sorted by instance number."]
     normal = _normal(order[0])
-    order.sort(key=lambda f: round(float(normal @ f.position), 3))  # a stable sort: equals stay by number
+    order.sort(key=lambda f: round(float(normal @ f.position), 3))  # stable: ties stay sorted by number
     kept = order[:1]
     for file in order[1:]:
         if normal @ np.subtract(file.position, kept[-1].position) > 1e-2:
             kept.append(file)
-    left = len(order) - len(kept)
-    if left:
-        return kept, [f"{left} DICOM file(s) lie at the place of another slice and were left out."]
-    return kept, []
+    dropped = len(order) - len(kept)
+    return kept, [f"{dropped} DICOM file(s) repeat the position of another slice and were ignored."] if dropped else []
 
 
-def _places_differ(files: list[DicomFile]) -> bool:
-    """Whether positions can order the files. Some anonymizers set them all alike: then only numbers help."""
-    if not files[0].placed:
+def _has_positions(files: list[DicomFile]) -> bool:
+    """Whether positions can sort the files; some anonymizers set them all to the same value."""
+    if not files[0].has_position:
         return False
     along = [float(_normal(files[0]) @ f.position) for f in files]
     numbered = len({f.instance for f in files}) == len(files)
@@ -90,14 +84,14 @@ def _geometry(files: list[DicomFile]) -> tuple[np.ndarray, list[str]]:
     column_mm, row_mm = first.spacing
     thickness = (*first.numbers("0018|0050"), *first.numbers("0018|0088"), 1.0)[0] or 1.0
     lps = np.diag([column_mm, row_mm, abs(thickness), 1.0])
-    if not first.placed:
+    if not first.has_position:
         return LPS_TO_RAS @ lps, []
     lps[:3, 0] = np.multiply(first.orientation[:3], column_mm)
     lps[:3, 1] = np.multiply(first.orientation[3:], row_mm)
     lps[:3, 3] = first.position
     normal = _normal(first)
     positions = np.array([f.position for f in files])
-    if np.ptp(positions @ normal) < 1e-2:  # all alike
+    if np.ptp(positions @ normal) < 1e-2:  # all the same
         lps[:3, 2] = normal * abs(thickness)
         return LPS_TO_RAS @ lps, []
     lps[:3, 2] = (positions[-1] - positions[0]) / (len(files) - 1)
@@ -105,16 +99,16 @@ def _geometry(files: list[DicomFile]) -> tuple[np.ndarray, list[str]]:
 
 
 def _spacing_warnings(positions: np.ndarray, normal: np.ndarray) -> list[str]:
-    """What a radiologist should know where the slices do not lie at equal distances."""
+    """A warning if the slices are not equally spaced."""
     along = positions @ normal
     steps = np.diff(along)
     usual = float(np.median(steps))
-    even = np.linspace(along[0], along[-1], len(along))
-    error = float(np.abs(along - even).max())
-    if error <= max(0.05 * usual, 0.05):  # positions are rounded in the header
+    equal = np.linspace(along[0], along[-1], len(along))
+    error = float(np.abs(along - equal).max())
+    if error <= max(0.05 * usual, 0.05):  # headers round positions
         return []
     missing = int(np.sum(np.maximum(np.rint(steps / usual) - 1, 0)))
-    cause = f"{missing} slice(s) seem to be missing" if missing else "Slices do not lie at equal distances"
+    cause = f"{missing} slice(s) seem to be missing" if missing else "The slices are not equally spaced"
     return [f"{cause}: positions along the patient are off by up to {error:.1f} mm."]
 
 
@@ -123,4 +117,4 @@ def _tilt_warnings(step: np.ndarray, normal: np.ndarray) -> list[str]:
     tilt = float(np.degrees(np.arccos(min(1.0, cosine))))
     if tilt <= 0.5:
         return []
-    return [f"The scanner's gantry was tilted by {tilt:.0f} degrees: the slices form a sheared stack."]
+    return [f"The gantry was tilted by {tilt:.0f} degrees: the slices form a sheared stack."]

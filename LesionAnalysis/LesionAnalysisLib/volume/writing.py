@@ -1,39 +1,38 @@
-"""Volumes as files."""
+"""Writes volumes to files."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import numpy as np
+import SimpleITK as sitk
 
-from ..atomic_io import whole_file
-from ..text import printable
+from ..atomic_io import atomic_file
+from ..text import utf8_safe
 from .files import quiet
+from .geometry import LPS_TO_RAS
 
 
 def write_volume(array: np.ndarray, ijk_to_ras: np.ndarray, path: str | Path) -> None:
-    """Write a (K, J, I) array with its whole IJK-to-RAS matrix, compressed; the format is the suffix's.
+    """Write an array (K, J, I) and its IJK-to-RAS matrix, compressed, in the format that the suffix names.
 
-    ITK counts in LPS: the first two rows change sign. Directions may be oblique, flipped or, after a gantry
-    tilt, sheared. Raises OSError.
+    The axes may be oblique, flipped or, after a gantry tilt, sheared. Raises OSError if the file cannot be written.
     """
-    import SimpleITK as sitk
-
-    lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ np.asarray(ijk_to_ras, dtype=np.float64)
+    lps = LPS_TO_RAS @ np.asarray(ijk_to_ras, dtype=np.float64)  # RAS to LPS is the same flip
     spacing = np.linalg.norm(lps[:3, :3], axis=0)
     image = sitk.GetImageFromArray(np.ascontiguousarray(array))
     image.SetSpacing(spacing.tolist())
     image.SetOrigin(lps[:3, 3].tolist())
     image.SetDirection((lps[:3, :3] / spacing).ravel().tolist())
     path = Path(path)
-    if printable(str(path)) != str(path):  # ITK would end the whole process
+    if utf8_safe(str(path)) != str(path):  # ITK would abort the process
         raise OSError(f"The path of {path.name} is not valid Unicode: choose another output folder.")
     try:
-        with whole_file(path) as partial, quiet():
+        with atomic_file(path) as partial, quiet():
             sitk.WriteImage(image, str(partial), useCompression=True)
-            if path.suffix != ".nrrd":  # ITK leaves an empty NIfTI file on a full disk, and says nothing
+            if path.suffix != ".nrrd":  # on a full disk, ITK leaves an empty NIfTI file without an error
                 written = sitk.GetArrayFromImage(sitk.ReadImage(str(partial)))
                 if not np.array_equal(written, array, equal_nan=True):
-                    raise RuntimeError("not what was to be written")
+                    raise RuntimeError("the file is incomplete")
     except RuntimeError as error:
         raise OSError(f"{path.name} could not be written: is the disk full or read-only?") from error

@@ -1,9 +1,9 @@
-"""What must not be trained on: patients on both sides of something, files that may be the same."""
+"""Refusal of data that must not be trained on: patients in two classes or splits, files that may be equal."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from .data_files import listed, stem
@@ -11,7 +11,7 @@ from .manifest import Entry
 
 
 def refuse_same_names(folder: Path, entries: Sequence[Entry]) -> None:
-    """Refuse ``a.png`` beside ``a.jpg``, and in two classes where no folder says whose they are.
+    """Refuse ``a.png`` beside ``a.jpg``, and equal names in two classes without patient folders.
 
     Raises:
         ValueError: two files of one name.
@@ -24,41 +24,41 @@ def refuse_same_names(folder: Path, entries: Sequence[Entry]) -> None:
     same = [names for names in groups.values() if len(names) > 1]
     if same:
         pairs = (" and ".join(names[:2]) for names in same)
-        raise ValueError(f"There are two files of one name, which may be the same slice ({listed(pairs)}): remove or "
-                         "rename one, or put the files into a folder for every patient.")  # fmt: skip
+        raise ValueError(f"Two files have the same name and may be the same slice ({listed(pairs)}): remove or rename "
+                         "one, or put the files into a folder for each patient.")  # fmt: skip
 
 
 def refuse_mixed_patients(entries: Sequence[Entry]) -> None:
-    """Refuse patients in several classes; those of volumes with slice labels are exempt.
+    """Refuse patients in several classes; volumes with slice labels are exempt.
 
     Raises:
         ValueError: a patient has slices in two classes.
     """
-    examples = _sides((e.source, e.patient, e.label, e.path.name) for e in entries if not e.by_slice)
+    examples = _in_two_groups((e.source, e.patient, e.label, e.path.name) for e in entries if not e.by_slice)
     if examples:
-        raise ValueError(f"Slices of one patient lie in two classes ({listed(examples)}): give different patients "
+        raise ValueError(f"Slices of one patient are in two classes ({listed(examples)}): give different patients "
                          "different names, or allow it with --mixed-patients.")  # fmt: skip
 
 
-def refuse_torn_patients(entries: Sequence[Entry]) -> None:
-    """Refuse patients whose slices are to be trained on and tested with.
+def refuse_patients_across_splits(entries: Sequence[Entry]) -> None:
+    """Refuse patients with slices in several splits.
 
     Raises:
         ValueError: a patient has slices in two splits.
     """
-    examples = _sides((e.source, e.patient, e.split, e.path.name) for e in entries if e.split)
+    examples = _in_two_groups((e.source, e.patient, e.split, e.path.name) for e in entries if e.split)
     if examples:
-        raise ValueError(f"Slices of one patient lie in two splits ({listed(examples)}): keep each patient on one "
-                         "side.")  # fmt: skip
+        raise ValueError(f"Slices of one patient are in two splits ({listed(examples)}): give each patient a single "
+                         "split.")  # fmt: skip
 
 
-def _sides(rows) -> list[str]:
-    """For every patient on two sides its name and a file on each, from (source, patient, side, file)."""
+def _in_two_groups(rows: Iterable[tuple[str, str, str, str]]) -> list[str]:
+    """Each patient in two groups, with a file of each, from (source, patient, group, file)."""
     files: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
-    for source, patient, side, name in rows:
-        files[source, patient].setdefault(side, name)
+    for source, patient, group, name in rows:
+        files[source, patient].setdefault(group, name)
     return [
-        f"{source}/{patient} with " + " and ".join(f"{name} in {side}" for side, name in list(sides.items())[:2])
-        for (source, patient), sides in files.items()
-        if len(sides) > 1
+        f"{source}/{patient} with " + " and ".join(f"{name} in {group}" for group, name in list(groups.items())[:2])
+        for (source, patient), groups in files.items()
+        if len(groups) > 1
     ]

@@ -1,4 +1,4 @@
-"""The classes: their names, their order, and which of them is the disease."""
+"""The classes: their names and order, and which of them is the disease."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def order_classes(names: Iterable[str], disease: str | None) -> tuple[str, ...]:
     names = sorted(set(names))
     odd = [ascii(name) for name in names if not is_plain(name)]
     if odd:
-        raise ValueError(f"The classes {listed(odd)} have names with characters that cannot be shown: rename them.")
+        raise ValueError(f"The classes {listed(odd)} have names with characters that cannot be displayed: rename them.")
     if len(names) == 1:
         raise ValueError(f"There is only one class, {listed(names)}: add slices of a second one, each class in a "
                          "folder of its own.")  # fmt: skip
@@ -39,10 +39,10 @@ def order_classes(names: Iterable[str], disease: str | None) -> tuple[str, ...]:
 
 
 def find_disease(names: Iterable[str], disease: str | None) -> str:
-    """The one of ``names`` that is called ``disease``, or like COVID-19 where that is None.
+    """The one of ``names`` that equals ``disease``, or that is named like COVID-19 if that is None.
 
     Raises:
-        ValueError: none or several are.
+        ValueError: none or several do.
     """
     names = list(names)
     if disease is not None:
@@ -52,8 +52,8 @@ def find_disease(names: Iterable[str], disease: str | None) -> str:
         return found[0]
     found = [n for n in names if "".join(c for c in n.casefold() if c.isalnum()) in _DISEASE]
     if len(found) != 1:
-        reason = "several are called like one" if found else "none is called like COVID-19"
-        raise ValueError(f"Which of the classes {listed(names)} is the disease is not clear, since {reason}: "
+        reason = "several are named like COVID-19" if found else "none is named like COVID-19"
+        raise ValueError(f"It is not clear which of the classes {listed(names)} is the disease, since {reason}: "
                          "name it with --disease.")  # fmt: skip
     return found[0]
 
@@ -64,7 +64,7 @@ def name_numbers(
     """All class names, and what the 0 and 1 of slice_labels.csv stand for.
 
     ``named`` come from folders, manifests and slice labels, ``numbers`` are the 0 and 1 that occur, ``bare_folders``
-    hold nothing but volumes with slice labels: they are classes only if they are called like the two classes.
+    hold only volumes with slice labels: they are classes only if they are named like the two classes.
 
     Raises:
         ValueError: there are not two classes for which 0 and 1 could stand.

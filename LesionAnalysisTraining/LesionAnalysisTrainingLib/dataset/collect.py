@@ -1,4 +1,4 @@
-"""From folders to samples that may be trained on, with a report of all that was left out."""
+"""From folders to samples for training, with a report of what was left out."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from LesionAnalysisLib.text import printable
+from LesionAnalysisLib.text import utf8_safe
 
-from .. import splits
+from . import splits
+from ..training_config import TrainingConfig
 from .data_files import is_volume, listed
 from .duplicates import across_splits, find_repeats, group_unknown
 from .inspection import Inspection, inspect
@@ -19,15 +20,12 @@ from .layout import read_layout, whole_volume_notes
 from .parallel import Progress
 from .samples import Sample, describe
 
-if TYPE_CHECKING:  # config needs augmentation, which needs this package
-    from ..training_config import TrainingConfig
-
-_LINES = 20  # slices left out that people are shown; to_dict has all
+_LINES = 20  # omitted slices in the log; to_dict has all
 
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A slice, or a file, that takes no part, and why."""
+    """A slice, or a file, that is not used, and why."""
 
     file: str
     slice: int | None
@@ -36,17 +34,17 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Report:
-    """What was collected, for people and for programs."""
+    """What was collected, for the log and for programs."""
 
     table: str
     counts: dict[str, Any]
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)  # without names of files: they go into the model card
-    alike: list[str] = field(default_factory=list)  # the first pairs across splits
+    alike: list[str] = field(default_factory=list)  # the most similar pairs across splits
     left_out: list[LeftOut] = field(default_factory=list)
 
     def lines(self) -> list[str]:
-        """For people: counts by split and source, notes, warnings, and what was left out."""
+        """For the log: counts by split and source, notes, warnings, and what was left out."""
         lines = [*self.table.splitlines(), *self.notes, *(f"Warning: {text}" for text in self.warnings)]
         lines += [f"  {pair}" for pair in self.alike]
         if self.left_out:
@@ -79,12 +77,12 @@ class Collected:
 def collect(
     folders: Sequence[str | os.PathLike], config: TrainingConfig, workers: int = 1, progress: Progress | None = None
 ) -> Collected:
-    """Read, check and split the slices of ``folders`` as ``config`` says; files are decoded by ``workers`` processes.
+    """Read, check and split the slices of ``folders`` as ``config`` says; ``workers`` processes decode the files.
 
     ``progress(fraction, message)`` may raise to cancel.
 
     Raises:
-        ValueError: the data cannot be trained on, in one sentence that says what to do.
+        ValueError: the data are not fit for training, in one sentence that says what to do.
     """
     layout = read_layout(folders, config.disease, config.mixed_patients)
     shown = _namer(folders)
@@ -99,21 +97,21 @@ def collect(
     samples = split(samples, config.validation_share, config.test_share, config.seed, layout.classes)
 
     notes, warnings = list(layout.notes), []
-    unforeseen = [s for s in found.expanded if not is_volume(s.path)]
-    notes += whole_volume_notes(unforeseen, layout.classes)
+    multi_frame = [s for s in found.expanded if not is_volume(s.path)]
+    notes += whole_volume_notes(multi_frame, layout.classes)
     if joined:
-        notes.append(f"{joined} files of unknown patients look so alike that they count as fewer patients.")
+        notes.append(f"{joined} files of unknown patients are so similar that they count as fewer patients.")
     unknown = len({s.path for s in samples if not s.patient_known})
     if unknown and config.split == "patients":
-        warnings.append(f"The patients of {unknown} files are unknown: slices of one patient may lie on both sides of "
-                        "the split, so validation may look too good: give every patient a folder.")  # fmt: skip
+        warnings.append(f"The patients of {unknown} files are unknown: slices of one patient may be in several splits, "
+                        "so validation may be optimistically biased: give each patient a folder.")  # fmt: skip
     if config.split == "random":
-        warnings.append("The split is random: slices of one patient lie on both sides, so the figures of validation "
-                        "and test are too good.")  # fmt: skip
+        warnings.append("The split is random: slices of one patient are in several splits, so the figures of "
+                        "validation and test are optimistically biased.")  # fmt: skip
     count, pairs = across_splits(samples, thumbnails)
     if count:
-        warnings.append(f"{count} pairs of slices look alike though they lie in different splits and belong to "
-                        "different patients.")  # fmt: skip
+        warnings.append(f"{count} pairs of slices are nearly identical although they are in different splits and "
+                        "belong to different patients.")  # fmt: skip
     left_out = unread + _left_out(found.samples, repeats, layout.classes, shown)
     counts = _counts(samples, layout.classes, found, repeats, joined, count)
     alike = [f"{_name(a, shown)} and {_name(b, shown)}" for a, b in pairs]
@@ -122,13 +120,13 @@ def collect(
 
 
 def _namer(folders: Sequence[str | os.PathLike]) -> Callable[[str], str]:
-    """How a path is shown: relative to its folder, before which its name stands if there are several."""
+    """How to display a path: relative to its folder, preceded by the folder's name if there are several."""
     roots = [Path(os.path.abspath(folder)) for folder in folders]
 
     def shown(path: str) -> str:
         root = next(root for root in roots if Path(path).is_relative_to(root))
         name = Path(path).relative_to(root).as_posix()
-        return printable(f"{root.name}/{name}" if len(roots) > 1 else name)
+        return utf8_safe(f"{root.name}/{name}" if len(roots) > 1 else name)
 
     return shown
 
@@ -139,7 +137,7 @@ def _name(sample: Sample, shown: Callable[[str], str]) -> str:
 
 
 def _check_readable(found: Inspection, most: float, shown: Callable[[str], str]) -> list[LeftOut]:
-    """What could not be read; a ValueError where that is a larger share than ``most`` of the files."""
+    """The unreadable files; a ValueError if they are more than the fraction ``most`` of all."""
     files = {sample.path for sample, _ in found.unreadable}
     if len(files) > most * found.files or not found.samples:
         names = listed(dict.fromkeys(f"{_name(s, shown)} ({why.rstrip('.')})" for s, why in found.unreadable))
@@ -151,8 +149,8 @@ def _check_readable(found: Inspection, most: float, shown: Callable[[str], str])
 def _check_classes(samples: Sequence[Sample], classes: Sequence[str]) -> None:
     empty = sorted(set(range(len(classes))) - {s.label for s in samples})
     if empty:
-        raise ValueError(f"No slices of the class {listed(classes[c] for c in empty)} are left after unreadable, "
-                         "repeated and contradictory ones were taken out: add slices of it.")  # fmt: skip
+        raise ValueError(f"No slices of the class {listed(classes[c] for c in empty)} are left after removal of "
+                         "unreadable, repeated and contradictory ones: add slices of it.")  # fmt: skip
 
 
 def _left_out(samples: Sequence[Sample], repeats, classes: Sequence[str], shown: Callable[[str], str]) -> list[LeftOut]:

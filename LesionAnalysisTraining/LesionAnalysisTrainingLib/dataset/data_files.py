@@ -1,4 +1,4 @@
-"""Which files hold slices, and how they are called in messages."""
+"""Which files hold slices, and how messages name them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-from LesionAnalysisLib.text import printable
+from LesionAnalysisLib.text import utf8_safe
 from LesionAnalysisLib.volume import CtVolume
 from LesionAnalysisLib.volume.dicom import SKIPPED, is_dicom
 from LesionAnalysisLib.volume.images import IMAGE_SUFFIXES
@@ -37,34 +37,34 @@ def data_files(folder: Path) -> tuple[list[Path], int]:
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file or folder is the system's, not the user's."""
+    """Whether a file or folder belongs to the operating system."""
     return name.startswith(".") or name.upper() in SKIPPED
 
 
 def is_volume(path: str | os.PathLike) -> bool:
-    """Whether the name is that of a volume. Multi-frame DICOM shows only when it is read."""
+    """Whether the name is that of a volume. Multi-frame DICOM is recognized only when read."""
     return os.fspath(path).lower().endswith(VOLUME_SUFFIXES)
 
 
 def holds_slices(path: Path) -> bool:
-    """Pictures and volumes by name, DICOM by content."""
+    """Images and volumes by name, DICOM by content."""
     return path.name.lower().endswith(IMAGE_SUFFIXES + VOLUME_SUFFIXES) or is_dicom(path)
 
 
 def stem(path: Path) -> str:
-    """The file's name without its ending, such that ``a.png`` and ``A.nii.gz`` have the same."""
+    """The name without its extension, in lower case: the same for ``a.png`` and ``A.nii.gz``."""
     return case_name(path).casefold().removesuffix(".dcm")
 
 
 def listed(names: Iterable[object]) -> str:
     """``a, b, c, d, e and 3 more``."""
-    names = [printable(str(name)) for name in names]
+    names = [utf8_safe(str(name)) for name in names]
     names = [name if len(name) <= _LONGEST else f"{name[: _LONGEST - 3]}..." for name in names]
     rest = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(names[:_SHOWN]) + rest
 
 
 def axial_slice(ct: CtVolume, index: int) -> np.ndarray:
-    """Slice ``index`` of a CT as (R, C): int16 HU, or uint8 gray_levels of a picture without the canvas it lies on."""
+    """Slice ``index`` of a CT as (R, C): int16 HU, or uint8 gray levels of an image without padding."""
     rows, columns = ct.slice_shapes[index] if ct.slice_shapes else ct.axial().array.shape[1:]
     return np.ascontiguousarray(ct.axial().array[index, :rows, :columns])

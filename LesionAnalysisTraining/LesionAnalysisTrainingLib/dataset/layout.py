@@ -1,7 +1,7 @@
 """Folders of slices -> samples with class and patient.
 
-A folder is a source of its own. It holds a ``manifest.csv``, or a folder for every class, in these a folder for every
-patient. Volumes may have their labels slice by slice in ``slice_labels.csv``.
+Each folder is a source. It holds a ``manifest.csv``, or a folder for each class, in these a folder for each patient.
+Volumes may have labels for their slices in ``slice_labels.csv``.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from LesionAnalysisLib.text import printable
+from LesionAnalysisLib.text import utf8_safe
 from LesionAnalysisLib.volume.dicom import is_dicom, read_header
 from LesionAnalysisLib.volume.images import IMAGE_SUFFIXES
 
-from .checks import refuse_mixed_patients, refuse_same_names, refuse_torn_patients
+from .checks import refuse_mixed_patients, refuse_patients_across_splits, refuse_same_names
 from .class_names import NUMBERS, name_numbers, order_classes
 from .data_files import data_files, is_hidden, is_volume, listed
 from .manifest import MANIFEST, SLICE_LABELS, Entry, read_manifest, read_slice_labels
 from .samples import Sample
 
-HOW = f"put the slices into a folder for every class, or list them in {MANIFEST}"
+_HOW = f"put the slices into a folder for each class, or list them in {MANIFEST}"
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What folders hold. ``positive`` is the index of the disease, the last class; ``notes`` are for the user."""
+    """The samples of folders. ``positive`` is the index of the disease, the last class; ``notes`` are for the user."""
 
     classes: tuple[str, ...]
     positive: int
@@ -38,23 +38,23 @@ class Layout:
 
 @dataclass
 class _Found:
-    """What one folder holds, before the classes have numbers."""
+    """The entries of one folder, before the classes have indices."""
 
     entries: list[Entry]
-    bare_folders: set[str] = field(default_factory=set)  # of volumes only that have slice labels
+    bare_folders: set[str] = field(default_factory=set)  # that hold only volumes with slice labels
     notes: list[str] = field(default_factory=list)
 
 
 def read_layout(
     folders: Sequence[str | os.PathLike], disease: str | None = None, mixed_patients: bool = False
 ) -> Layout:
-    """The samples of all ``folders``, none of which is decoded.
+    """The samples of all ``folders``; no file is decoded.
 
-    ``disease`` names the class whose lesions will be shown; None: the one that is called like COVID-19.
+    ``disease`` names the class whose lesions are mapped; None: the one named like COVID-19.
     ``mixed_patients`` allows patients with slices in several classes.
 
     Raises:
-        ValueError: something is missing, doubtful or contradicts itself, in one sentence with the names.
+        ValueError: something is missing, ambiguous or contradictory, in one sentence with the names.
     """
     found = [_read_folder(folder, source) for folder, source in _sources(folders)]
     entries = [entry for part in found for entry in part.entries]
@@ -65,7 +65,7 @@ def read_layout(
     named, meaning = name_numbers(named, bare, by_number, disease)
     classes = order_classes(named, disease)
     entries = [replace(e, label=meaning.get(e.label, e.label)) if e.by_slice else e for e in entries]
-    refuse_torn_patients(entries)
+    refuse_patients_across_splits(entries)
     if not mixed_patients:
         refuse_mixed_patients(entries)
     samples = [
@@ -78,12 +78,12 @@ def read_layout(
 
 
 def whole_volume_notes(samples: Sequence[Sample], classes: Sequence[str]) -> list[str]:
-    """What the user should know of files of several slices (``samples`` of them) that have one label."""
+    """Notes on files of several slices with one label for all; ``samples`` are of such files."""
     notes = []
     for label, count in sorted(Counter(label for _, label in {(s.path, s.label) for s in samples}).items()):
         name, volumes = classes[label], f"{count} volume{'s' if count > 1 else ''}"
         if label == len(classes) - 1:
-            notes.append(f"{volumes} of the class {name} without slice labels: slices without lesions are taught as "
+            notes.append(f"{volumes} of the class {name} without slice labels: slices without lesions are trained as "
                          f"{name} too, which {SLICE_LABELS} would avoid.")  # fmt: skip
         else:
             notes.append(f"{volumes} of the class {name} without slice labels: all of their slices count as {name}.")
@@ -91,7 +91,7 @@ def whole_volume_notes(samples: Sequence[Sample], classes: Sequence[str]) -> lis
 
 
 def _sources(folders: Sequence[str | os.PathLike]) -> list[tuple[Path, str]]:
-    """Every folder with the name of its source; folders of one name are told apart by a number."""
+    """Each folder with the name of its source; folders of equal name get a number."""
     paths = [Path(os.path.abspath(folder)) for folder in folders]
     missing = [path for path in paths if not path.is_dir()]
     if not paths or missing:
@@ -106,7 +106,7 @@ def _sources(folders: Sequence[str | os.PathLike]) -> list[tuple[Path, str]]:
     for path in paths:
         counts[path.name] += 1
         number = f" ({counts[path.name]})" if counts[path.name] > 1 else ""
-        sources.append((path, printable(path.name or "data") + number))
+        sources.append((path, utf8_safe(path.name or "data") + number))
     return sources
 
 
@@ -122,12 +122,12 @@ def _read_folder(folder: Path, source: str) -> _Found:
     if others > 0:
         found.notes.append(f"Ignored in {source}: {others} other file{'s' if others > 1 else ''} without slices.")
     if not found.entries:
-        raise ValueError(f"The folder {source} holds no labeled slices: {HOW}.")
+        raise ValueError(f"The folder {source} holds no labeled slices: {_HOW}.")
     return found
 
 
 def _read_class_folders(folder: Path, source: str, files: list[Path], labels: dict) -> _Found:
-    """Every file of the class folders as an entry, volumes with slice labels included."""
+    """Each file of the class folders as an entry, volumes with slice labels included."""
     parts = {path: path.relative_to(folder).parts for path in files}
     held: dict[str, list[Path]] = {}
     for path in files:
@@ -136,23 +136,23 @@ def _read_class_folders(folder: Path, source: str, files: list[Path], labels: di
     tops = sorted(e.name for e in os.scandir(folder) if e.is_dir() and not is_hidden(e.name))
     bare = {top for top in held if all(path in labels for path in held[top])}
     if not held and not labels:
-        raise ValueError(f"The folder {source} holds no slices in folders of their classes: {HOW}.")
+        raise ValueError(f"The folder {source} holds no slices in folders of their classes: {_HOW}.")
     empty = [top for top in tops if top not in held]
     if empty:
-        raise ValueError(f"No slices lie in {listed(f'{source}/{top}' for top in empty)}: every folder is a class, so "
-                         "fill or remove it.")  # fmt: skip
+        raise ValueError(f"There are no slices in {listed(f'{source}/{top}' for top in empty)}: each folder is a "
+                         "class, so fill or remove it.")  # fmt: skip
     entries = []
     for top in sorted(set(held) - bare):
         entries += [_entry(path, parts[path], source) for path in held[top]]
     refuse_same_names(folder, entries)
     found = _Found(entries, bare)
     if loose:
-        found.notes.append(f"Ignored in {source}: what lies beside the folders of the classes "
+        found.notes.append(f"Ignored in {source}: files outside of the class folders "
                            f"({listed(p.name for p in loose)}).")  # fmt: skip
     unknown = sum(not e.patient_known for e in entries)
     if unknown:
-        found.notes.append(f"{unknown} files in {source} lie directly in the folders of their classes: their patients "
-                           "are unknown, so each counts as a patient, and those that look alike as one.")  # fmt: skip
+        found.notes.append(f"{unknown} files in {source} are directly in class folders: their patients are unknown, so "
+                           "each counts as a patient, and similar ones count as one.")  # fmt: skip
     return found
 
 
@@ -165,14 +165,14 @@ def _entry(path: Path, parts: tuple[str, ...], source: str) -> Entry:
 
 
 def _dicom_patient(path: Path) -> str | None:
-    """A name that is the same for all files of a patient and tells nothing of who it is."""
+    """A pseudonym that is the same for all files of a patient."""
     header = read_header(path) if is_dicom(path) else None
     identity = header.tags.get("0010|0020", "") if header else ""
     return "id-" + hashlib.sha256(identity.encode("utf-8", "replace")).hexdigest()[:10] if identity else None
 
 
 def _with_slice_labels(folder: Path, source: str, entries: list[Entry], labels: dict) -> list[Entry]:
-    """Volumes with slice labels, wherever they lie, slice by slice in place of their own label."""
+    """Replace the label of each volume with slice labels by these, wherever the volume is."""
     twice = sorted({e.path.relative_to(folder) for e in entries if e.slice is not None and e.path in labels})
     if twice:
         raise ValueError(f"Both {MANIFEST} and {SLICE_LABELS} label slices of {listed(twice)}: keep one of them.")

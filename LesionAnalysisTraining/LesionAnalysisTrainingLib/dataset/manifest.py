@@ -1,4 +1,4 @@
-"""The tables that a user may put beside slices: ``manifest.csv`` and ``slice_labels.csv``."""
+"""The tables that a user may add to slices: ``manifest.csv`` and ``slice_labels.csv``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from LesionAnalysisLib.text import printable
+from LesionAnalysisLib.text import utf8_safe
 
 from .data_files import listed
 from .samples import TEST, TRAIN, VALIDATION
@@ -19,7 +19,7 @@ _SPLITS = {"train": TRAIN, "val": VALIDATION, "validation": VALIDATION, "test": 
 
 @dataclass(frozen=True)
 class Entry:
-    """A labeled file, or one slice of it, before the classes have numbers."""
+    """A labeled file, or one slice of it, before the classes have indices."""
 
     path: Path
     label: str
@@ -32,10 +32,10 @@ class Entry:
 
 
 def read_manifest(folder: Path, source: str) -> list[Entry]:
-    """The rows of ``folder``/manifest.csv; files are relative to ``folder``. ``source`` is that of rows without one.
+    """The rows of ``folder``/manifest.csv; files are relative to ``folder``; ``source`` is the default source.
 
     Raises:
-        ValueError: it cannot be read, lacks a column, or a row is incomplete, wrong or there twice.
+        ValueError: it cannot be read, lacks a column, or a row is incomplete, wrong or repeated.
     """
     rows = _read(folder / MANIFEST, {"file", "label", "patient"})
     for column, what in (("file", "file"), ("label", "class"), ("patient", "patient")):
@@ -57,12 +57,12 @@ def read_manifest(folder: Path, source: str) -> list[Entry]:
 
 
 def read_slice_labels(folder: Path, volumes: list[Path]) -> dict[Path, list[tuple[int, str]]]:
-    """Slice by slice the labels (index, class or "") of volumes; none where there is no slice_labels.csv.
+    """The slice labels (index, class or "") of volumes; none without a slice_labels.csv.
 
-    A file is named relative to ``folder``, or by its bare name if only one of ``volumes`` has it.
+    A file is named relative to ``folder``, or by its name alone if only one of ``volumes`` has it.
 
     Raises:
-        ValueError: as ``read_manifest``, or a bare name belongs to several volumes.
+        ValueError: as ``read_manifest``, or a name alone belongs to several volumes.
     """
     if not (folder / SLICE_LABELS).is_file():
         return {}
@@ -88,9 +88,9 @@ def read_slice_labels(folder: Path, volumes: list[Path]) -> dict[Path, list[tupl
 
 
 def _read(path: Path, required: set[str]) -> list[tuple[int, dict[str, str]]]:
-    """Rows with their numbers as a spreadsheet counts them; names of columns in lower case, nothing with spaces around.
+    """Rows with their numbers in a spreadsheet; column names in lower case, all cells stripped of spaces.
 
-    Spreadsheets of some countries separate by semicolons, and mark the file's encoding at its start.
+    Spreadsheets of some locales separate by semicolons; some start with a byte order mark.
     """
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
@@ -107,7 +107,7 @@ def _read(path: Path, required: set[str]) -> list[tuple[int, dict[str, str]]]:
     if missing:
         raise ValueError(f"{path.name} lacks the columns {listed(missing)}: its first row must name "
                          f"{', '.join(sorted(required))}.")  # fmt: skip
-    # a short row is one whose last cells are empty
+    # missing cells at the end of a row are empty
     filled = [(n, {**dict.fromkeys(head, ""), **dict(zip(head, row, strict=False))})
               for n, row in enumerate(rows, 2) if any(row)]  # fmt: skip
     if not filled:
@@ -116,17 +116,17 @@ def _read(path: Path, required: set[str]) -> list[tuple[int, dict[str, str]]]:
 
 
 def _locate(folder: Path, table: str, texts: list[str]) -> list[Path]:
-    """The files that a table names: they must exist and lie inside of ``folder``."""
+    """The files that a table names; they must exist inside ``folder``."""
     outside = [text for text in texts if _leads_out(text)]
     if outside:
-        raise ValueError(f"{table} names files outside of its folder ({listed(outside)}): "
+        raise ValueError(f"{table} names files outside its folder ({listed(outside)}): "
                          "give paths relative to the folder, without '..'.")  # fmt: skip
     paths = [folder / text.replace("\\", "/") for text in texts]
-    there = {path: os.path.isfile(path) for path in set(paths)}  # False, too, for what can be no name of a file
+    there = {path: os.path.isfile(path) for path in set(paths)}  # also False for impossible file names
     missing = [text for text, path in zip(texts, paths, strict=True) if not there[path]]
     if missing:
         raise ValueError(f"{table} names files that do not exist ({listed(dict.fromkeys(missing))}): "
-                         f"correct them, they are relative to the folder {printable(folder.name)}.")  # fmt: skip
+                         f"correct them, they are relative to the folder {utf8_safe(folder.name)}.")  # fmt: skip
     return paths
 
 
@@ -139,17 +139,17 @@ def _index(table: str, number: int, text: str) -> int | None:
     if not text:
         return None
     if not (text.isascii() and text.isdigit() and len(text) < 10):
-        shown = printable(text[:40])
+        shown = utf8_safe(text[:40])
         raise ValueError(f"{table} has the slice '{shown}' in row {number}: slices are numbered 0, 1, 2.")
     return int(text)
 
 
 def _refuse_repeats(table: str, folder: Path, places: list[tuple[Path, int | None]]) -> None:
-    """A slice has one label; a file without slice number is all of its slices."""
+    """Each slice has one label; a file without slice number stands for all of its slices."""
     counts = Counter(places)
     whole = {path for path, index in counts if index is None}
-    torn = {path for path, index in counts if index is not None and path in whole}
-    repeated = [_place(folder, path, index) for (path, index), n in counts.items() if n > 1 or path in torn]
+    both = {path for path, index in counts if index is not None and path in whole}
+    repeated = [_place(folder, path, index) for (path, index), n in counts.items() if n > 1 or path in both]
     if repeated:
         raise ValueError(f"{table} lists {listed(dict.fromkeys(repeated))} twice: keep one row for each.")
 

@@ -5,26 +5,29 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
+from contextlib import contextmanager
 from multiprocessing import get_context, parent_process
 from typing import Any
 
 Progress = Callable[[float, str], None]
 
-_CHUNK_FILES, _CHUNK_BYTES = 16, 8_000_000  # what one process is sent at a time: many pictures or one volume
+_CHUNK_FILES, _CHUNK_BYTES = 16, 8_000_000  # sent to a process at a time: many images or one volume
 
 
-class _NoPoolError(Exception):
-    """Processes cannot be started here, or died."""
+class _PoolError(Exception):
+    """Processes cannot be started here, or one died."""
 
 
 def in_order(function: Callable[[tuple], Any], items: Sequence[tuple], workers: int) -> Iterator[Any]:
     """``function(item)`` of every item, in their order; an item starts with the path of its file.
 
-    Where ``workers`` processes cannot be had, or die, the rest is done here. Close the iterator (``closing``) when
-    leaving early: waiting work is dropped and the processes end.
+    Where ``workers`` processes cannot be started, or one dies, a RuntimeWarning says why, and this process does the
+    rest. Close the iterator (``closing``) when leaving early: pending work is dropped and the processes end. An
+    exception of ``function`` is raised here.
     """
     done = 0
     if workers > 1 and len(items) > 1:
@@ -32,45 +35,42 @@ def in_order(function: Callable[[tuple], Any], items: Sequence[tuple], workers: 
             for result in _pooled(function, items, workers):
                 yield result
                 done += 1
-        except _NoPoolError:
-            pass
+        except _PoolError as error:
+            cause = f"{type(error.__cause__).__name__}: {error.__cause__}"
+            warnings.warn(f"{error} ({cause}); continuing with a single process, which is slower.", RuntimeWarning,
+                          stacklevel=2)  # fmt: skip
     for item in items[done:]:
         yield function(item)
 
 
 def _pooled(function: Callable[[tuple], Any], items: Sequence[tuple], workers: int) -> Iterator[Any]:
-    pool = None
-    try:
+    with _pool_error("Worker processes cannot be started here", OSError, ImportError, NotImplementedError):
         # not forked: ITK's and torch's threads do not survive that
         pool = ProcessPoolExecutor(workers, get_context("spawn"), _begin)
-        waiting, chunks = deque(), _chunks(items)
-        for chunk in chunks:
-            waiting.append(_submit(pool, function, chunk))
+    waiting: deque = deque()
+    try:
+        for chunk in _chunks(items):
+            with _pool_error("A worker process could not be started", OSError, RuntimeError):
+                waiting.append(pool.submit(_run, function, chunk))
             if len(waiting) > workers + 1:  # finished results wait in memory
-                yield from _result(waiting.popleft())
+                yield from _result(waiting)
         while waiting:
-            yield from _result(waiting.popleft())
-    except (OSError, ImportError, NotImplementedError) as error:
-        if pool is None:  # no semaphores or no processes on this machine
-            raise _NoPoolError from error
-        raise
+            yield from _result(waiting)
     finally:
-        if pool is not None:
-            pool.shutdown(wait=True, cancel_futures=True)
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _submit(pool: ProcessPoolExecutor, function: Callable, chunk: list[tuple]):
+def _result(waiting: deque) -> list:
+    with _pool_error("A worker process died, perhaps for lack of memory", BrokenExecutor):
+        return waiting.popleft().result()
+
+
+@contextmanager
+def _pool_error(message: str, *errors: type[Exception]) -> Iterator[None]:
     try:
-        return pool.submit(_run, function, chunk)
-    except (OSError, RuntimeError) as error:  # BrokenExecutor is a RuntimeError
-        raise _NoPoolError from error
-
-
-def _result(future) -> list:
-    try:
-        return future.result()
-    except BrokenExecutor as error:
-        raise _NoPoolError from error
+        yield
+    except errors as error:
+        raise _PoolError(message) from error
 
 
 def _run(function: Callable[[tuple], Any], chunk: list[tuple]) -> list:
@@ -83,7 +83,7 @@ def _begin() -> None:
 
 
 def _end_with_parent() -> None:
-    """Processes of a parent that was killed would wait for work for ever."""
+    """Processes of a parent that was killed would wait for work forever."""
     parent_process().join()
     os._exit(1)
 
@@ -91,10 +91,7 @@ def _end_with_parent() -> None:
 def _chunks(items: Sequence[tuple]) -> Iterator[list[tuple]]:
     chunk, size = [], 0
     for item in items:
-        try:
-            bytes_ = os.stat(item[0]).st_size
-        except OSError:
-            bytes_ = 0
+        bytes_ = os.path.getsize(item[0]) if os.path.exists(item[0]) else 0
         if chunk and (len(chunk) >= _CHUNK_FILES or size + bytes_ > _CHUNK_BYTES):
             yield chunk
             chunk, size = [], 0

@@ -1,4 +1,4 @@
-"""A labeled slice, and how many there are."""
+"""A labeled slice, and counts of them."""
 
 from __future__ import annotations
 
@@ -18,12 +18,20 @@ class Sample:
     patient: str  # "source/patient", unique over all sources
     source: str
     split: str | None = None
-    slice: int | None = None  # along the axial stack in stored order, as in analysis.json; None: the file's only one
-    patient_known: bool = True  # False: the file stands for a patient, because nothing says whose it is
+    slice: int | None = None  # along the axial stack as stored, as in analysis.json; None: the only one of its file
+    patient_known: bool = True  # False: the file counts as a patient, because its patient is unknown
+
+
+def by_file(samples: Sequence[Sample]) -> tuple[list[list[int]], list[tuple[str, list[int | None]]]]:
+    """Work by file, each read once: the positions of its samples, and its path with their slice numbers."""
+    places: dict[str, list[int]] = {}
+    for i, sample in enumerate(samples):
+        places.setdefault(sample.path, []).append(i)
+    return list(places.values()), [(path, [samples[i].slice for i in rows]) for path, rows in places.items()]
 
 
 def describe(samples: Sequence[Sample], classes: Sequence[str]) -> str:
-    """Counts of slices and patients by split, source and class, one line each, for people to read."""
+    """Counts of slices and patients by class, one line for each split and source, for the log."""
     counts, patients = defaultdict(Counter), defaultdict(set)
     for s in samples:
         counts[s.split or "", s.source][s.label] += 1

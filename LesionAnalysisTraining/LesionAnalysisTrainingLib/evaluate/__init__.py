@@ -1,10 +1,11 @@
-"""``lesion-analysis evaluate``: the measurements of sections 4.3, 5 and 6 of the paper on any data of the user's.
+"""``lesion-analysis evaluate``: the measurements of sections 4.3, 5 and 6 of the paper on any labeled data.
 
     lesion-analysis evaluate diagnosis DATA --model M --output DIR
 
-``main`` is the door and reads the options. One file measures one thing: ``diagnosis`` (figure 6, tables 3 and 8),
-``detection`` (tables 5 and 6, figures 5, 7 and 8), ``identification`` (table 7, figures 9 and 10), ``lungs``
-(section 6.1). Each returns a ``Report`` (``report``), which ``output`` writes as a whole or not at all, with its
-``tables`` as CSV, its plots and one HTML ``page``. ``slices`` gives models' probabilities of labeled slices, ``pairs``
-finds pictures with their masks, ``maps`` shows what a model sees in one picture, ``drawings`` draws it.
+``evaluate_command.evaluate_main`` reads the options, of which ``settings`` makes dataclasses. Each module measures one
+thing: ``diagnosis`` (figure 6, tables 3 and 8), ``detection`` (tables 5 and 6, figures 5, 7 and 8), ``identification``
+(table 7, figures 9 and 10), ``lung_masks`` (section 6.1). Each returns an ``evaluation_report.Report``, which
+``report_folder`` writes atomically as CSV tables, plots and an HTML page. ``slice_predictions`` gives the
+probabilities of labeled slices, ``image_mask_pairs`` finds images with their masks, ``mapper`` maps single images, and
+``detection_plots`` draws them.
 """

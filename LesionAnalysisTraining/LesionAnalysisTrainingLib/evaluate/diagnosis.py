@@ -1,8 +1,9 @@
-"""``evaluate diagnosis``: how well models tell slices apart (sections 4.3.1, 5.1 and 6.2)."""
+"""``evaluate diagnosis``: how well models classify slices (sections 4.3.1, 5.1 and 6.2)."""
 
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -15,23 +16,21 @@ from LesionAnalysisLib.model.bundle import ModelBundle
 from .. import plots
 from ..dataset.data_files import listed
 from ..metrics import diagnosis_figures, pr_curve, roc_curve
-from ..metrics.paired_bootstrap import auc_difference
-from ..metrics.per_class import class_figures, decide, threshold_table
-from ..metrics.significance import delong, mcnemar
-from .evaluation_report import Plot, Report
-from .report_tables import Ranged, Table
-from .slice_predictions import Labeled, labeled_slices, predict
+from ..metrics.diagnosis_metrics import class_figures, decide, threshold_table
+from ..metrics.significance import auc_difference, delong, mcnemar
+from .evaluation_report import Plot, Ranged, Report, Table
+from .settings import DiagnosisSettings
+from .slice_predictions import LabeledSlices, labeled_slices, predict
 
-Progress = Callable[[float, str], None]
 _COLUMNS = {"accuracy": "accuracy", "sensitivity": "recall", "specificity": "specificity", "precision": "precision",
             "f1": "F1", "auc": "AUC", "ap": "AP"}  # fmt: skip
-_READ = 0.1  # share of the time that reading takes
-INTERVALS = "With 95 % intervals over redrawn patients; none where a class has a single patient."
+_READ = 0.1  # fraction of the time that reading takes
+_INTERVALS = "95 % intervals from a patient-level bootstrap; none where a class has a single patient."
 
 
 @dataclass(frozen=True, eq=False)
-class Judged:
-    """What one model says of n slices, in the classes of the data where it has them, else disease against the rest."""
+class Predictions:
+    """One model's probabilities for n slices, in the classes of the data if it has them, else disease against rest."""
 
     name: str
     bundle: ModelBundle
@@ -47,65 +46,59 @@ class Judged:
         return decide(self.table, self.positive, self.threshold)
 
 
-def evaluate_diagnosis(folders: Sequence[str | os.PathLike], bundles: Sequence[ModelBundle], *, split: str = "all",
-                       disease: str | None = None, threshold: float | None = None, device: str = "auto",
-                       workers: int = 1, rounds: int = 400, seed: int = 0,
-                       progress: Progress = lambda *_: None) -> Report:  # fmt: skip
+def evaluate_diagnosis(folders: Sequence[str | os.PathLike], bundles: Sequence[ModelBundle],
+                       settings: DiagnosisSettings, progress: Callable[[float, str], None]) -> Report:  # fmt: skip
     """Measure models on labeled slices laid out as for ``train``.
-
-    Args:
-        split: all, or the part of the manifest that is meant.
-        disease: the class that is the disease; None: the one called like COVID-19.
-        threshold: probability from which on a slice is positive; None: each model's own.
-        rounds, seed: of the bootstrap over patients.
 
     Raises:
         ValueError: the data or a model cannot be used, in one sentence.
     """
-    data = labeled_slices(folders, split, disease, workers, lambda f, m="": progress(_READ * f, m))
+    data = labeled_slices(folders, settings.split, settings.disease, settings.workers,
+                          lambda f, m="": progress(_READ * f, m))  # fmt: skip
     step = (1 - _READ) / len(bundles)
-    tables = []
+    tables, reasons = [], [None] * len(data.samples)
     for i, bundle in enumerate(bundles):
         def part(fraction: float, message: str = "", i: int = i, bundle: ModelBundle = bundle) -> None:
             progress(_READ + step * (i + fraction), f"{bundle.id}: {message}")
 
-        tables.append(predict(bundle, data.samples, device, workers, part))
-    seen = np.all([np.isfinite(t).all(axis=1) for t in tables], axis=0)
-    notes = list(data.notes)
-    if not seen.all():
-        notes.append(f"{np.count_nonzero(~seen)} slices in which a model finds no lungs to judge are left out.")
-    if not seen.any():
-        raise ValueError("No slice shows lungs that the models could judge.")
-    data = data.only(seen)
-    names = _names(bundles)
-    judged = [_judged(name, bundle, table[seen], data, threshold)
-              for name, bundle, table in zip(names, bundles, tables, strict=True)]  # fmt: skip
-    return _report(data, judged, split, notes, rounds, seed)
+        table, why = predict(bundle, data.samples, settings.device, settings.workers, part)
+        tables.append(table)
+        reasons = [one or other for one, other in zip(reasons, why, strict=True)]
+    usable = np.array([reason is None for reason in reasons])
+    notes = [*data.notes, *(f"{count} slices are left out: {reason}"
+                            for reason, count in Counter(filter(None, reasons)).items())]  # fmt: skip
+    if not usable.any():
+        raise ValueError(f"No slice can be analyzed: {listed(dict.fromkeys(reasons))}")
+    data = data.only(usable)
+    predictions = [_predictions(name, bundle, table[usable], data, settings.threshold)
+                   for name, bundle, table in zip(_names(bundles), bundles, tables, strict=True)]  # fmt: skip
+    return _report(data, predictions, settings, notes)
 
 
 def _names(bundles: Sequence[ModelBundle]) -> list[str]:
-    """One name for each model; those of the same id are told apart by number."""
+    """One name for each model; models of equal id get a number."""
     ids = [b.id for b in bundles]
     return [b.id if ids.count(b.id) == 1 else f"{b.id} ({1 + ids[:i].count(b.id)})" for i, b in enumerate(bundles)]
 
 
-def _judged(name: str, bundle: ModelBundle, table: np.ndarray, data: Labeled, threshold: float | None) -> Judged:
-    """Bring a model's classes and those of the data together."""
+def _predictions(name: str, bundle: ModelBundle, table: np.ndarray, data: LabeledSlices,
+                 threshold: float | None) -> Predictions:  # fmt: skip
+    """Map a model's classes to those of the data."""
     threshold = bundle.threshold if threshold is None else threshold
     disease, last = bundle.positive, len(data.classes) - 1
     if len(bundle.classes) == len(data.classes) == 3:
         places = _matching(bundle.classes, data.classes, disease)
-        return Judged(name, bundle, data.classes, data.labels, table[:, places], last, threshold)
+        return Predictions(name, bundle, data.classes, data.labels, table[:, places], last, threshold)
     probability = table[:, disease]
     if len(data.classes) == 2:
         classes, truth = data.classes, data.labels
     else:
         classes, truth = ("other", data.classes[last]), (data.labels == last).astype(int)
-    return Judged(name, bundle, classes, truth, np.column_stack([1 - probability, probability]), 1, threshold)
+    return Predictions(name, bundle, classes, truth, np.column_stack([1 - probability, probability]), 1, threshold)
 
 
 def _matching(own: Sequence[str], given: Sequence[str], disease: int) -> list[int]:
-    """For each class of the data, the index of the model's; the disease is the last and need not be called alike."""
+    """For each class of the data, its index in the model; the last, the disease, need not have the same name."""
     plain = ["".join(c for c in name.casefold() if c.isalnum()) for name in own]
     places = []
     for name in given[:-1]:
@@ -117,81 +110,78 @@ def _matching(own: Sequence[str], given: Sequence[str], disease: int) -> list[in
     return [*places, disease]
 
 
-def _report(data: Labeled, judged: list[Judged], split: str, notes: list[str], rounds: int, seed: int) -> Report:
+def _report(data: LabeledSlices, predictions: list[Predictions], settings: DiagnosisSettings,
+            notes: list[str]) -> Report:  # fmt: skip
+    rounds, seed, sources = settings.rounds, settings.seed, sorted(set(data.sources.tolist()))
     figures = {one.name: diagnosis_figures(one.truth, one.table, data.patients, data.sources, one.positive,
-                                           one.threshold, rounds, seed) for one in judged}  # fmt: skip
+                                           one.threshold, rounds, seed) for one in predictions}  # fmt: skip
     counts = ", ".join(f"{np.sum(data.labels == c)} {name}" for c, name in enumerate(data.classes))
-    report = Report(
-        "diagnosis", "Diagnosis of slices",
-        [("slices", f"{len(data.samples)}: {counts}"), ("patients", str(len(np.unique(data.patients)))),
-         ("sources", listed(sorted(set(data.sources.tolist())))), ("split", split),
-         *(("model", f"{o.name}: {o.bundle.title}; positive from {o.threshold:g} on; checksum {o.bundle.checksum[:16]}")
-           for o in judged)],
-        notes=notes + _seen_notes(data, judged), metrics={"figures": figures},
-    )  # fmt: skip
-    report.tables = [_over_all(judged, figures), _by_class(data, judged, rounds, seed), _confusions(judged, figures)]
-    if len(set(data.sources.tolist())) > 1:
-        report.tables.insert(1, _by_source(judged, figures))
-    if len(judged) > 1:
-        report.tables.append(_compared(data, judged, rounds, seed))
-    report.tables += [_by_threshold(one) for one in judged if len(one.classes) == 3]
-    report.plots = [plot for one in judged for plot in _curves(data, one, len(judged) > 1, rounds, seed)]
-    return report
-
-
-def _seen_notes(data: Labeled, judged: list[Judged]) -> list[str]:
-    """A model's own validation patients are held out; whether others were trained on, nothing in it says."""
+    notes.append("The figures are unbiased only for slices untouched by training, which cannot be checked here.")
     unknown = len({s.path for s in data.samples if not s.patient_known})
-    notes = ["Figures hold for slices that took no part in a model's training; nothing here can check that."]
     if unknown:
         notes.append(f"The patients of {unknown} files are unknown: each counts as a patient, so intervals may be too "
                      "narrow.")  # fmt: skip
-    return notes
+    tables = [_overall(predictions, figures), *([_by_source(predictions, figures)] if len(sources) > 1 else []),
+              _by_class(data, predictions, rounds, seed), _confusions(predictions, figures)]  # fmt: skip
+    if len(predictions) > 1:
+        tables.append(_compared(data, predictions, rounds, seed))
+    tables += [_by_threshold(one) for one in predictions if len(one.classes) == 3]
+    several = len(predictions) > 1
+    return Report(
+        "diagnosis", "Diagnosis of slices",
+        [("slices", f"{len(data.samples)}: {counts}"), ("patients", str(len(np.unique(data.patients)))),
+         ("sources", listed(sources)), ("split", settings.split),
+         *(("model", f"{o.name}: {o.bundle.title}; threshold {o.threshold:g}; checksum {o.bundle.checksum[:16]}")
+           for o in predictions)],
+        tables, [plot for one in predictions for plot in _curves(data, one, several, rounds, seed)], notes,
+        {"figures": figures},
+    )  # fmt: skip
 
 
 def _row(metrics: dict[str, Any]) -> list[Ranged]:
     return [Ranged.of(metrics[name]) for name in _COLUMNS]
 
 
-def _over_all(judged: list[Judged], figures: dict) -> Table:
+def _overall(predictions: list[Predictions], figures: dict) -> Table:
     rows = []
-    for one in judged:
+    for one in predictions:
         whole = figures[one.name]["rows"][0]
         overall = whole.get("overall_accuracy") or whole["metrics"]["accuracy"]
         rows.append([one.name, whole["slices"], whole["patients"], Ranged.of(overall), *_row(whole["metrics"])[1:]])
-    last = judged[0].classes[-1]
-    note = f"{last} against the rest; of three classes the accuracy is that of all three. {INTERVALS}"
-    return Table("diagnosis", "Over all slices", ["model", "slices", "patients", *_COLUMNS.values()], rows, note)
+    last = predictions[0].classes[-1]
+    note = f"{last} against the rest; with three classes the accuracy is that of all three. {_INTERVALS}"
+    return Table("diagnosis", "All slices", ["model", "slices", "patients", *_COLUMNS.values()], rows, note)
 
 
-def _by_source(judged: list[Judged], figures: dict) -> Table:
+def _by_source(predictions: list[Predictions], figures: dict) -> Table:
     rows = [[one.name, row["source"], row["slices"], row["positives"], *_row(row["metrics"])]
-            for one in judged for row in figures[one.name]["rows"][1:]]  # fmt: skip
+            for one in predictions for row in figures[one.name]["rows"][1:]]  # fmt: skip
     return Table("sources", "By source", ["model", "source", "slices", "positives", *_COLUMNS.values()], rows,
-                 f"The disease against the rest. {INTERVALS}")  # fmt: skip
+                 f"The disease against the rest. {_INTERVALS}")  # fmt: skip
 
 
-def _by_class(data: Labeled, judged: list[Judged], rounds: int, seed: int) -> Table:
+def _by_class(data: LabeledSlices, predictions: list[Predictions], rounds: int, seed: int) -> Table:
     rows = []
-    for one in judged:
+    for one in predictions:
         found = class_figures(one.truth, one.table, data.patients, one.positive, one.threshold, rounds, seed)
         rows += [[one.name, one.classes[row["class"]], row["slices"], *_row(row["metrics"])] for row in found]
     return Table("classes", "By class", ["model", "class", "slices", *_COLUMNS.values()], rows,
-                 f"Each class against the rest. {INTERVALS}")  # fmt: skip
+                 f"Each class against the rest. {_INTERVALS}")  # fmt: skip
 
 
-def _confusions(judged: list[Judged], figures: dict) -> Table:
+def _confusions(predictions: list[Predictions], figures: dict) -> Table:
     rows = []
-    for one in judged:
+    for one in predictions:
         confusion = figures[one.name]["rows"][0]["confusion"]
         rows += [[one.name, name, called, confusion[i][j]] for i, name in enumerate(one.classes)
                  for j, called in enumerate(one.classes)]  # fmt: skip
-    return Table("confusion", "Confusion", ["model", "is", "is called", "slices"], rows)
+    return Table("confusion", "Confusion matrix", ["model", "is", "is called", "slices"], rows,
+                 headings={"is": "true class", "is called": "predicted class"})  # fmt: skip
 
 
-def _compared(data: Labeled, judged: list[Judged], rounds: int, seed: int) -> Table:
+def _compared(data: LabeledSlices, predictions: list[Predictions], rounds: int, seed: int) -> Table:
     rows = []
-    for first, second in combinations(judged, 2):
+    for first, second in combinations(predictions, 2):
         if len(first.classes) == len(second.classes):
             right = first.given == first.truth, second.given == second.truth
         else:  # disease against the rest
@@ -206,25 +196,26 @@ def _compared(data: Labeled, judged: list[Judged], rounds: int, seed: int) -> Ta
         rows.append([first.name, second.name, mc.first_only, mc.second_only, mc.p,
                      Ranged(known["difference"], known["low"], known["high"]), known["p"], difference])  # fmt: skip
     return Table(
-        "comparison", "Models against each other",
+        "comparison", "Comparison of models",
         ["model", "other", "only model right", "only other right", "McNemar p", "AUC difference (DeLong)", "DeLong p",
          "AUC difference (patients)"], rows,
-        "McNemar's exact test and DeLong's take slices as independent; the last column redraws patients, which is the "
-        "safer judgment.", digits=4,
+        "McNemar's exact test and DeLong's take slices as independent. The last column is from a patient-level "
+        "bootstrap: models are significantly different if its 95 % CI excludes 0.", digits=4,
+        headings={"only model right": "only model correct", "only other right": "only other correct"},
     )  # fmt: skip
 
 
-def _by_threshold(one: Judged) -> Table:
+def _by_threshold(one: Predictions) -> Table:
     rows = [[f"{row['threshold']:.1f}", *row["recognized"], *row["accuracy"]]
             for row in threshold_table(one.truth, one.table)]  # fmt: skip
     columns = ["threshold", *(f"{name} recognized" for name in one.classes),
                *(f"{name} accuracy" for name in one.classes)]  # fmt: skip
     return Table(f"thresholds_{_file(one.name)}", f"Three classes by threshold (table 8): {one.name}", columns, rows,
-                 "Recognized: share of a class's slices whose largest probability is the class's and reaches the "
+                 "Recognized: fraction of a class's slices whose largest probability is the class's and reaches the "
                  "threshold. Accuracy: of the class against the rest by the same rule.")  # fmt: skip
 
 
-def _curves(data: Labeled, one: Judged, several: bool, rounds: int, seed: int) -> list[Plot]:
+def _curves(data: LabeledSlices, one: Predictions, several: bool, rounds: int, seed: int) -> list[Plot]:
     """Figure 6: one panel for each source, and one for all of them."""
     truth, score = one.truth == one.positive, one.table[:, one.positive]
     sources = sorted(set(data.sources.tolist()))

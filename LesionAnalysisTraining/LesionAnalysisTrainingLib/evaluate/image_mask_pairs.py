@@ -1,4 +1,4 @@
-"""Pictures or volumes with the masks that radiologists drew, matched by name."""
+"""Images or volumes with their manual masks, matched by name."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from LesionAnalysisLib.text import printable
+from LesionAnalysisLib.text import utf8_safe
 from LesionAnalysisLib.volume import read_ct
 from LesionAnalysisLib.volume.files import READERS, read_itk
 from LesionAnalysisLib.volume.images import IMAGE_SUFFIXES, natural_order
@@ -20,9 +20,9 @@ from PIL import Image, UnidentifiedImageError
 from ..dataset.data_files import axial_slice, is_hidden, listed
 
 SLICE_SUFFIXES, ALL_SUFFIXES = IMAGE_SUFFIXES, (*VOLUME_SUFFIXES, *IMAGE_SUFFIXES)
-UNKNOWN_PATIENTS = ("No slices.csv says whose the slices are: intervals take each slice as a patient of its own, which "
-                    "makes them too narrow.")  # fmt: skip
-SLICES = "slices.csv"  # beside the folders of pictures and masks: whose each slice is
+SLICES = "slices.csv"  # beside the folders of images and masks: the patient of each slice
+_UNKNOWN_PATIENTS = ("No slices.csv names the patients: intervals take each slice as a patient, which makes them too "
+                     "narrow.")  # fmt: skip
 _MASK_ENDINGS = ("_mask", "-mask", "_masks", "_lung", "_seg", "_label")  # of a mask's name after its case's
 
 
@@ -33,7 +33,7 @@ class Pair:
     name: str
     image: Path
     mask: Path
-    patient: str  # the name itself where nothing says whose it is
+    patient: str  # the name itself where the patient is unknown
 
 
 def match(images: str | os.PathLike, masks: str | os.PathLike, suffixes: tuple[str, ...],
@@ -41,49 +41,54 @@ def match(images: str | os.PathLike, masks: str | os.PathLike, suffixes: tuple[s
     """All files that have a mask, in the natural order of their names, and notes on those that have none.
 
     The mask of ``a.mha`` is ``a.mha``, or ``a_mask.mha`` where both may lie in one folder. Where ``slices.csv`` with
-    the columns ``slice`` and ``patient`` stands beside the masks' folder, it says whose each slice is.
+    the columns ``slice`` and ``patient`` is beside the masks' folder, it names the patient of each slice.
 
     Args:
         images, masks: folders, or one file each.
-        suffixes: endings of the files that count.
-        limit: take about so many, spread evenly; None: all.
+        suffixes: extensions of the files that count.
+        limit: about so many, spread evenly; None: all.
 
     Raises:
         ValueError: a folder is missing or no names match.
     """
-    pictures, drawn = _files(images, suffixes), _files(masks, suffixes)
-    if len(pictures) == len(drawn) == 1 and Path(images).is_file() and Path(masks).is_file():
-        found = {case_name(pictures[0]): drawn[0]}
+    image_files, mask_files = _files(images, suffixes), _files(masks, suffixes)
+    if len(image_files) == len(mask_files) == 1 and Path(images).is_file() and Path(masks).is_file():
+        found = {case_name(image_files[0]): mask_files[0]}
     else:
-        found = _by_case(drawn, same=Path(images).resolve() == Path(masks).resolve())
-    cases = [path for path in pictures if path not in set(found.values()) and case_name(path) in found]
+        found = _by_case(mask_files, same=Path(images).resolve() == Path(masks).resolve())
+    images_only = [path for path in image_files if path not in set(found.values())]
+    cases = [path for path in images_only if case_name(path) in found]
     if not cases:
-        raise ValueError(f"No file in {printable(str(images))} has a mask of the same name in {printable(str(masks))}: "
-                         "name each mask like its picture, with or without '_mask'.")  # fmt: skip
-    taken = set(found.values())
-    without = [path.name for path in pictures if path not in taken and case_name(path) not in found]
+        raise ValueError(f"No file in {utf8_safe(str(images))} has a mask of the same name in {utf8_safe(str(masks))}: "
+                         "name each mask like its image, with or without '_mask'.")  # fmt: skip
+    without = [path.name for path in images_only if case_name(path) not in found]
     notes = [f"Left out without a mask: {listed(without)} ({len(without)} in all)."] if without else []
     if limit and len(cases) > limit:
-        notes.append(f"Only {limit} of {len(cases)} files were looked at.")
+        notes.append(f"Only {limit} of {len(cases)} files were evaluated.")
         cases = [cases[i] for i in np.linspace(0, len(cases) - 1, limit).round().astype(int)]
     patients = _patients(Path(masks), Path(images))
     return [Pair(case_name(path), path, found[case_name(path)], patients.get(case_name(path), case_name(path)))
             for path in cases], notes  # fmt: skip
 
 
-def patients_known(pairs: list[Pair]) -> bool:
-    """Whether something says whose the slices are."""
-    return any(pair.patient != pair.name for pair in pairs)
+def unknown_patients_note(pairs: list[Pair]) -> list[str]:
+    """A note where no patient is known, else nothing."""
+    return [] if any(pair.patient != pair.name for pair in pairs) else [_UNKNOWN_PATIENTS]
+
+
+def image_rows(images: str | os.PathLike, masks: str | os.PathLike) -> list[tuple[str, str]]:
+    """The rows of ``Report.subject`` that name the data."""
+    return [("images", os.path.basename(os.path.abspath(images))), ("masks", os.path.basename(os.path.abspath(masks)))]
 
 
 def read_mask(path: Path) -> np.ndarray:
-    """The values of a mask as stored, (K, J, I) integers; of a picture (1, H, W), palette indices as they are.
+    """The values of a mask as stored, (K, J, I) integers; of an image (1, H, W), palette indices unchanged.
 
     Raises:
         OSError: it cannot be read.
         ValueError: it has colors instead of numbers.
     """
-    label = f"The mask '{printable(path.name)}'"
+    label = f"The mask '{utf8_safe(path.name)}'"
     lower = path.name.lower()
     if lower.endswith(tuple(READERS)):
         return read_itk(path, label)[0]
@@ -93,31 +98,31 @@ def read_mask(path: Path) -> np.ndarray:
         with Image.open(path) as image:
             values = np.asarray(image)
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise OSError(f"{label} cannot be read: it is damaged or no picture.") from error
-    if values.ndim == 3:  # drawn in gray and saved as color
+        raise OSError(f"{label} cannot be read: it is damaged or not an image.") from error
+    if values.ndim == 3:  # gray, but saved as color
         if not (values[..., :1] == values[..., :3]).all():
-            raise ValueError(f"{label} has colors: save it with one number for each pixel.")
+            raise ValueError(f"{label} has colors: save it with one integer per pixel.")
         values = values[..., 0]
     return values.astype(np.int16)[None]
 
 
 def read_pair(pair: Pair) -> tuple[np.ndarray, np.ndarray]:
-    """The picture (H, W) uint8 and its mask (H, W). Raises ValueError where they differ in size."""
-    picture, mask = axial_slice(read_ct(pair.image), 0), read_mask(pair.mask)[0]
-    if picture.dtype != np.uint8:
-        raise ValueError(f"{pair.image.name} is no picture: give slices as PNG, JPEG, TIFF or BMP.")
-    if picture.shape != mask.shape:
-        raise ValueError(f"The mask {pair.mask.name} has {mask.shape[1]} x {mask.shape[0]} pixels, its picture "
-                         f"{picture.shape[1]} x {picture.shape[0]}: give masks of the pictures' size.")  # fmt: skip
-    return picture, mask
+    """The image (H, W) uint8 and its mask (H, W). Raises ValueError where they differ in size."""
+    image, mask = axial_slice(read_ct(pair.image), 0), read_mask(pair.mask)[0]
+    if image.dtype != np.uint8:
+        raise ValueError(f"{pair.image.name} is not an 8-bit image: give slices as PNG, JPEG, TIFF or BMP.")
+    if image.shape != mask.shape:
+        raise ValueError(f"The mask {pair.mask.name} has {mask.shape[1]} x {mask.shape[0]} pixels, its image "
+                         f"{image.shape[1]} x {image.shape[0]}: give masks of the images' size.")  # fmt: skip
+    return image, mask
 
 
-def spread_lesions(pairs: Sequence[Pair], count: int) -> set[str]:
+def spread_examples(pairs: Sequence[Pair], count: int) -> set[str]:
     """Names of slices with lesions, spread evenly over all of them."""
-    infected = [pair.name for pair in pairs if read_mask(pair.mask).any()]
-    if not infected or count < 1:
+    positive = [pair.name for pair in pairs if read_mask(pair.mask).any()]
+    if not positive or count < 1:
         return set()
-    return {infected[i] for i in np.linspace(0, len(infected) - 1, min(count, len(infected))).round().astype(int)}
+    return {positive[i] for i in np.linspace(0, len(positive) - 1, min(count, len(positive))).round().astype(int)}
 
 
 def _files(place: str | os.PathLike, suffixes: tuple[str, ...]) -> list[Path]:
@@ -125,16 +130,16 @@ def _files(place: str | os.PathLike, suffixes: tuple[str, ...]) -> list[Path]:
     if path.is_file():
         return [path]
     if not path.is_dir():
-        raise ValueError(f"There is no folder {printable(str(place))}: check the path.")
+        raise ValueError(f"There is no folder {utf8_safe(str(place))}: check the path.")
     found = [p for p in path.iterdir()
              if p.is_file() and not is_hidden(p.name) and p.name.lower().endswith(suffixes)]  # fmt: skip
     if not found:
-        raise ValueError(f"The folder {printable(str(place))} holds no files of the kinds {', '.join(suffixes)}.")
+        raise ValueError(f"The folder {utf8_safe(str(place))} holds no files of the types {', '.join(suffixes)}.")
     return sorted(found, key=natural_order)
 
 
 def _by_case(masks: list[Path], same: bool) -> dict[str, Path]:
-    """Name of the case -> its mask; ``same``: masks lie among the pictures, so that only an ending tells them."""
+    """Name of the case -> its mask; ``same``: in a folder shared with the images, only a suffix identifies masks."""
     found: dict[str, Path] = {}
     for path in masks:
         name = case_name(path)

@@ -1,4 +1,4 @@
-"""``evaluate lungs``: the lung segmentation against masks (section 6.1; the paper reaches a Dice of 0.82)."""
+"""``evaluate lungs``: the lung segmentation against manual masks (section 6.1; the paper reports a Dice of 0.82)."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ from pathlib import Path
 
 import numpy as np
 from LesionAnalysisLib.lungs import segment_lungs
-from LesionAnalysisLib.text import sentence
+from LesionAnalysisLib.text import error_message
 from LesionAnalysisLib.volume import CtVolume, ct_from_array, read_ct
 from LesionAnalysisLib.volume.files import READERS, read_itk
 
-from .evaluation_report import Plot, Report
+from ..plots import canvas
+from .evaluation_report import Plot, Report, Table
 from .image_mask_pairs import ALL_SUFFIXES, Pair, match, read_mask
-from .report_tables import Table
 
-Progress = Callable[[float, str], None]
 PAPER_DICE = 0.82
 
 
@@ -28,10 +27,10 @@ class LungFigures:
     name: str
     slices: int
     dice: float
-    found_ml: float  # pixels of pictures
+    found_ml: float  # pixels of an image without HU
     true_ml: float
     calibrated: bool
-    problem: str = ""  # why no lungs were found: then the Dice is 0
+    problem: str = ""  # why no lungs were found; the Dice is then 0
 
     @property
     def volume_error(self) -> float:
@@ -45,12 +44,12 @@ def dice(first: np.ndarray, second: np.ndarray) -> float:
     return 2.0 * np.count_nonzero(first & second) / both if both else 1.0
 
 
-def evaluate_lungs(volumes: str | os.PathLike, masks: str | os.PathLike, *, limit: int | None = None,
-                   progress: Progress = lambda *_: None) -> Report:  # fmt: skip
+def evaluate_lungs(volumes: str | os.PathLike, masks: str | os.PathLike, limit: int | None,
+                   progress: Callable[[float, str], None]) -> Report:  # fmt: skip
     """Segment the lungs of every volume that has a mask (above 0: lung) and compare.
 
     Raises:
-        ValueError: no names match, or a mask does not lie on its volume's grid, in one sentence.
+        ValueError: no names match, or a mask is not on the grid of its volume, in one sentence.
         OSError: a file cannot be read.
     """
     pairs, notes = match(volumes, masks, ALL_SUFFIXES, limit)
@@ -72,14 +71,14 @@ def measure(pair: Pair) -> LungFigures:
     try:
         found = segment_lungs(ct)
     except ValueError as error:
-        found, problem = np.zeros(truth.shape, bool), sentence(error)
+        found, problem = np.zeros(truth.shape, bool), error_message(error)
     unit = ct.voxel_ml if ct.calibrated else 1.0
     return LungFigures(pair.name, len(truth), dice(found, truth), float(found.sum() * unit), float(truth.sum() * unit),
                        ct.calibrated, problem)  # fmt: skip
 
 
 def _read(pair: Pair) -> CtVolume:
-    """A volume, a picture, or a single slice in HU, which no analysis takes as a CT."""
+    """A volume, an image, or a single slice in HU, which an analysis would refuse."""
     try:
         return read_ct(pair.image)
     except ValueError:
@@ -107,7 +106,7 @@ def _report(cases: list[LungFigures], notes: list[str], volumes: str | os.PathLi
         notes = [*notes, *(f"{c.name}: {c.problem} It counts as Dice 0." for c in failed)]
     rows = [[c.name, c.slices, c.dice, c.found_ml, c.true_ml, "ml" if c.calibrated else "pixels", 100 * c.volume_error]
             for c in sorted(cases, key=lambda c: c.dice)]  # fmt: skip
-    over_all = Table(
+    overall = Table(
         "lungs", "Lung segmentation",
         ["cases", "Dice mean", "median", "worst", "worst case", "mean volume error %", "mean absolute volume error %"],
         [[summary["cases"], summary["mean"], summary["median"], summary["worst"], worst.name,
@@ -115,26 +114,25 @@ def _report(cases: list[LungFigures], notes: list[str], volumes: str | os.PathLi
                                                                        "mean_absolute_volume_error"))]],
         f"The paper reports a mean Dice of {PAPER_DICE} on its own data.",
     )  # fmt: skip
-    each = Table("cases", "Case by case, worst first",
-                 ["case", "slices", "Dice", "found", "true", "unit", "volume error %"], rows, digits=3)  # fmt: skip
+    each = Table("cases", "Cases, worst first",
+                 ["case", "slices", "Dice", "found", "true", "unit", "volume error %"], rows,
+                 headings={"found": "volume found", "true": "true volume"})  # fmt: skip
     subject = [("volumes", os.path.basename(os.path.abspath(volumes))), ("masks", os.path.basename(
-        os.path.abspath(masks))), ("method", "morphology, no learnt model")]  # fmt: skip
-    return Report("lungs", "Lung segmentation", subject, [over_all, each],
+        os.path.abspath(masks))), ("method", "morphology, no learned model")]  # fmt: skip
+    return Report("lungs", "Lung segmentation", subject, [overall, each],
                   [Plot("dice", "Dice of every case", lambda path: _draw(path, scores))], notes,
                   {"summary": summary})  # fmt: skip
 
 
 def _draw(path: Path, scores: np.ndarray) -> Path:
     """Sorted Dice of the cases, with their mean and the paper's."""
-    from ..plots.canvas import BLUE, RED, legend, new_figure, save, style_axes
-
-    figure = new_figure(7.0, 3.4)
+    figure = canvas.new_figure(7.0, 3.4)
     axes = figure.subplots()
-    style_axes(axes, "", "cases, sorted", "Dice")
-    axes.bar(np.arange(1, len(scores) + 1), np.sort(scores), color=BLUE, width=0.8)
-    axes.axhline(scores.mean(), color=RED, linewidth=1.6, label=f"mean {scores.mean():.3f}")
+    canvas.style_axes(axes, "", "case, sorted by Dice", "Dice")
+    axes.bar(np.arange(1, len(scores) + 1), np.sort(scores), color=canvas.BLUE, width=0.8)
+    axes.axhline(scores.mean(), color=canvas.RED, linewidth=1.6, label=f"mean {scores.mean():.3f}")
     axes.axhline(PAPER_DICE, color="black", linewidth=1, linestyle=(0, (4, 3)), label=f"paper {PAPER_DICE}")
     axes.set_ylim(0, 1.02)
     axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
-    legend(axes, loc="lower right")
-    return save(figure, path)
+    canvas.legend(axes, loc="lower right")
+    return canvas.save(figure, path)

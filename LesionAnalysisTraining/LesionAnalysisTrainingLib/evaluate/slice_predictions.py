@@ -5,28 +5,30 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, islice
 
 import numpy as np
-import torch
-from LesionAnalysisLib.lungs import Preprocessing
+from LesionAnalysisLib.config import AnalysisConfig
+from LesionAnalysisLib.lungs import LungSlice, Preprocessing
 from LesionAnalysisLib.model.bundle import ModelBundle
-from LesionAnalysisLib.network.devices import Runner, choose_device
+from LesionAnalysisLib.pipeline import SlicePipeline
+from LesionAnalysisLib.text import error_message
+from scipy.special import softmax
 
-from ..augmentation import view
 from ..dataset import Sample, prepare_file, read_layout
 from ..dataset.data_files import listed
 from ..dataset.duplicates import find_repeats
 from ..dataset.inspection import inspect
 from ..dataset.parallel import in_order
+from ..dataset.samples import by_file
 
 Progress = Callable[[float, str], None]
 
 
 @dataclass(frozen=True, eq=False)
-class Labeled:
+class LabeledSlices:
     """n labeled slices; the disease is the last class."""
 
     classes: tuple[str, ...]
@@ -48,16 +50,16 @@ class Labeled:
         """(n,) names."""
         return np.array([s.source for s in self.samples])
 
-    def only(self, chosen: np.ndarray) -> Labeled:
+    def only(self, chosen: np.ndarray) -> LabeledSlices:
         """The slices for which ``chosen`` (n,) is True."""
-        return Labeled(self.classes, [s for s, c in zip(self.samples, chosen, strict=True) if c], self.notes)
+        return replace(self, samples=[s for s, c in zip(self.samples, chosen, strict=True) if c])
 
 
 def labeled_slices(folders: Sequence[str | os.PathLike], split: str = "all", disease: str | None = None,
-                   workers: int = 1, progress: Progress | None = None) -> Labeled:  # fmt: skip
-    """Read the slices of ``folders``; of those with a manifest, the ones of ``split`` alone.
+                   workers: int = 1, progress: Progress | None = None) -> LabeledSlices:  # fmt: skip
+    """Read the slices of ``folders``; of those with a manifest, only the ones of ``split``.
 
-    Slices that are there twice count once, those with contradictory labels and unreadable ones not at all.
+    Repeated slices count once; unreadable ones and those with contradictory labels are left out.
 
     Raises:
         ValueError: the folders cannot be understood, or hold no slice of that split, in one sentence.
@@ -74,64 +76,53 @@ def labeled_slices(folders: Sequence[str | os.PathLike], split: str = "all", dis
         notes.append(f"{len(found.unreadable)} slices cannot be read and are left out: {names}.")
     repeats = find_repeats(found.samples, found.digests)
     if repeats.repeated:
-        notes.append(f"{len(repeats.repeated)} slices are there twice and count once.")
+        notes.append(f"{len(repeats.repeated)} slices are repeated and count once.")
     if repeats.contradictory:
         count = sum(map(len, repeats.contradictory))
-        notes.append(f"{count} slices with the same pixels have different labels and are left out.")
+        notes.append(f"{count} slices with equal pixels have different labels and are left out.")
     kept = [found.samples[i] for i in repeats.kept]
     if not kept:
-        raise ValueError("No slice is left that could be judged: they cannot be read, or their labels contradict.")
-    return Labeled(layout.classes, kept, notes)
+        raise ValueError("No slice is left to evaluate: all are unreadable or have contradictory labels.")
+    return LabeledSlices(layout.classes, kept, notes)
 
 
 def predict(bundle: ModelBundle, samples: Sequence[Sample], device: str = "auto", workers: int = 1,
-            progress: Progress | None = None) -> np.ndarray:  # fmt: skip
-    """Probabilities (n, C) that a model gives to slices, prepared as it wants them; NaN where one shows no lungs.
+            progress: Progress | None = None) -> tuple[np.ndarray, list[str | None]]:  # fmt: skip
+    """Probabilities (n, C) of a model for slices, prepared as it requires.
+
+    Returns:
+        The probabilities, and for each slice None or the reason why it cannot be analyzed; then its row is NaN.
 
     Raises:
-        ValueError: the device is not available, or the model does not fit this program.
+        ValueError: the device is not available, the model does not fit this program, or it returned NaN.
     """
     preprocessing = Preprocessing.from_dict(bundle.preprocessing)
-    runner = Runner(bundle.network(), choose_device(device))
-    places: dict[str, list[int]] = {}
-    for i, sample in enumerate(samples):
-        places.setdefault(sample.path, []).append(i)
-    items = [(path, [samples[i].slice for i in indices]) for path, indices in places.items()]
-    table = np.full((len(samples), len(bundle.classes)), np.nan)
-    order = list(chain.from_iterable(places.values()))
-    with closing(in_order(partial(_pictures, preprocessing=preprocessing), items, workers)) as results:
-        shown = zip(order, chain.from_iterable(results), strict=True)
-        done = 0
-        while portion := list(islice(shown, runner.batch_size)):
-            judged = [(i, picture) for i, picture in portion if picture is not None]
-            for part, logits in runner.batches(judged, _logits):
-                table[[i for i, _ in part]] = _softmax(logits / bundle.temperature)
+    config = AnalysisConfig(device=device)
+    pipeline = SlicePipeline(bundle.network(), bundle.positive, config, preprocessing, bundle.temperature)
+    places, items = by_file(samples)
+    table, reasons = np.full((len(samples), len(bundle.classes)), np.nan), [None] * len(samples)
+    with closing(in_order(partial(_network_inputs, preprocessing=preprocessing), items, workers)) as results:
+        inputs, done = zip(chain(*places), chain.from_iterable(results), strict=True), 0
+        while portion := list(islice(inputs, pipeline.runner.batch_size)):
+            for i, piece in portion:
+                reasons[i] = piece if isinstance(piece, str) else None
+            rows, pieces = [i for i, _ in portion if not reasons[i]], [p for i, p in portion if not reasons[i]]
+            logits = [batch.logits.astype(float) for batch in pipeline.run(pieces, threshold=None)]
+            if rows:
+                table[rows] = softmax(np.concatenate(logits), axis=1)
             done += len(portion)
             if progress:
                 progress(done / len(samples), f"Slice {done} of {len(samples)}")
-    return table
+    return table, reasons
 
 
-def _pictures(item: tuple[str, list[int | None]], preprocessing: Preprocessing) -> list[np.ndarray | None]:
-    """The slices of a file as an analysis shows them to the network, (size, size) uint8."""
+def _network_inputs(item: tuple[str, list[int | None]], preprocessing: Preprocessing) -> list[LungSlice | str]:
+    """The slices of a file as an analysis shows them to the network, or the reason why one cannot be analyzed."""
     path, slices = item
     try:
-        prepared = prepare_file(path, slices, preprocessing)
-    except (OSError, ValueError, RuntimeError):
-        return [None] * len(slices)
-    return [
-        None if one is None else view(one, preprocessing.size, preprocessing.margin, None, None,
-                                      preprocessing.mask_lungs if one.calibrated else preprocessing.mask_images)
-        for one in prepared
-    ]  # fmt: skip
-
-
-def _logits(network, device: torch.device, portion: Sequence[tuple[int, np.ndarray]]) -> np.ndarray:
-    pictures = torch.from_numpy(np.stack([picture for _, picture in portion]))[:, None]
-    with torch.inference_mode():
-        return network(pictures.to(device).float() / 255.0).float().cpu().numpy()
-
-
-def _softmax(logits: np.ndarray) -> np.ndarray:
-    powers = np.exp(logits.astype(float) - logits.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
+        regions = prepare_file(path, slices, preprocessing)
+    except (OSError, ValueError, RuntimeError) as error:
+        return [f"It cannot be read: {error_message(error)}"] * len(slices)
+    return [one if isinstance(one, str) else
+            one.view(preprocessing.size, preprocessing.margin, preprocessing.masks(one.calibrated))
+            for one in regions]  # fmt: skip

@@ -1,27 +1,18 @@
-"""How well slices are diagnosed (section 4.3.1): figures, curves and calibration, all without torch.
+"""Figures of merit of sections 4.3, 5 and 6: pure functions of arrays, without torch.
 
 Everywhere ``truth`` is (n,), above 0 for the positive class; ``score`` is (n,), higher for likelier positives; a
-slice counts as positive from the threshold on, as in the analysis. What is undefined is NaN, in JSON None.
+slice is called positive if its score reaches the threshold, as in the analysis. Undefined figures are NaN, in JSON
+None. Confidence intervals come from a patient-level bootstrap.
+
+``weighted_metrics`` holds the formulas, ``bootstrap`` the resampling, ``curves`` ROC, precision-recall and
+reliability curves, ``diagnosis_metrics`` the figures of a report on slices, ``significance`` the comparison of two
+models, ``detection_metrics`` and ``identification_metrics`` those of lesions.
 """
 
-from .basic_metrics import (
-    accuracy,
-    auc,
-    average_precision,
-    brier,
-    confusion_matrix,
-    f1,
-    precision,
-    sensitivity,
-    specificity,
-)
-from .bootstrap import Estimate, bootstrap
-from .curves import Curve, pr_curve, roc_curve
-from .diagnosis_metrics import diagnosis_figures, most_wrong
-from .reliability import Reliability, reliability
+from .bootstrap import Estimate
+from .curves import Curve, Reliability, pr_curve, reliability, roc_curve
+from .diagnosis_metrics import confusion_matrix, diagnosis_figures, most_confident_errors
+from .weighted_metrics import auc
 
-__all__ = [
-    "Curve", "Estimate", "Reliability", "accuracy", "auc", "average_precision", "bootstrap", "brier",
-    "confusion_matrix", "diagnosis_figures", "f1", "most_wrong", "pr_curve", "precision", "reliability", "roc_curve",
-    "sensitivity", "specificity",
-]  # fmt: skip
+__all__ = ["Curve", "Estimate", "Reliability", "auc", "confusion_matrix", "diagnosis_figures", "most_confident_errors",
+           "pr_curve", "reliability", "roc_curve"]  # fmt: skip

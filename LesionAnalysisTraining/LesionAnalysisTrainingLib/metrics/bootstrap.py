@@ -1,4 +1,4 @@
-"""Bootstrap over patients: they are redrawn with all their slices, because slices of one patient are alike."""
+"""Patient-level bootstrap: patients are resampled with all their slices, because slices of one patient are alike."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-_BLOCK = 2_000_000  # weights held at a time
+LEVEL = 0.95  # of all confidence intervals
+_BLOCK = 2_000_000  # weights in memory at a time
+_NEED_POSITIVES = {"sensitivity", "precision", "f1", "auc", "ap"}  # figures that several positive patients must support
+_NEED_NEGATIVES = {"specificity", "precision", "auc", "ap"}
 
 
 class Estimate(NamedTuple):
-    """A figure and the ends of its interval; NaN where it has none."""
+    """A figure and the ends of its confidence interval; NaN where it has none."""
 
     value: float
     low: float
@@ -22,23 +25,8 @@ class Estimate(NamedTuple):
         return {name: None if np.isnan(x) else float(x) for name, x in self._asdict().items()}
 
 
-def bootstrap(
-    metric: Callable[[np.ndarray, np.ndarray], float], truth: np.ndarray, score: np.ndarray,
-    patients: np.ndarray, rounds: int = 400, seed: int = 0, level: float = 0.95,
-) -> tuple[float, float, float]:  # fmt: skip
-    """Any metric and its interval (value, low, high), by calling it once a round."""
-    rng = np.random.default_rng(seed)
-    names, codes = np.unique(patients, return_inverse=True)
-    members = [np.flatnonzero(codes == i) for i in range(len(names))]
-    values = []
-    for _ in range(rounds):
-        rows = np.concatenate([members[i] for i in rng.integers(len(names), size=len(names))])
-        values.append(metric(truth[rows], score[rows]))
-    return Estimate(metric(truth, score), *bounds(np.array(values, float), level).tolist())
-
-
-def redraws(patients: np.ndarray, rounds: int = 400, seed: int = 0) -> Iterator[np.ndarray]:
-    """Blocks (r, n) of weights, ``rounds`` rows in all: how often each slice counts when patients are redrawn."""
+def patient_resamples(patients: np.ndarray, rounds: int = 400, seed: int = 0) -> Iterator[np.ndarray]:
+    """Blocks (r, n) of weights, ``rounds`` rows in all: how often each slice counts in a resample of the patients."""
     names, codes = np.unique(patients, return_inverse=True)
     if not len(names):
         return
@@ -50,19 +38,18 @@ def redraws(patients: np.ndarray, rounds: int = 400, seed: int = 0) -> Iterator[
 
 
 def estimates(
-    statistics: Callable[[np.ndarray], dict[str, np.ndarray]], patients: np.ndarray,
-    rounds: int = 400, seed: int = 0, level: float = 0.95,
-) -> dict[str, Estimate]:  # fmt: skip
-    """Figures with their intervals, from ``statistics``, which takes weights (R, n) and gives (R,) for each name."""
+    statistics: Callable[[np.ndarray], dict[str, np.ndarray]], patients: np.ndarray, rounds: int = 400, seed: int = 0
+) -> dict[str, Estimate]:
+    """Figures with their intervals, from ``statistics``, which takes weights (R, n) and returns (R,) for each name."""
     values = statistics(np.ones((1, len(patients))))
-    blocks = [statistics(weights) for weights in redraws(patients, rounds, seed)]
-    redrawn = {name: np.concatenate([np.zeros(0), *(block[name] for block in blocks)]) for name in values}
-    return {name: Estimate(float(v[0]), *bounds(redrawn[name], level).tolist()) for name, v in values.items()}
+    blocks = [statistics(weights) for weights in patient_resamples(patients, rounds, seed)]
+    resampled = {name: np.concatenate([np.zeros(0), *(block[name] for block in blocks)]) for name in values}
+    return {name: Estimate(float(v[0]), *interval(resampled[name]).tolist()) for name, v in values.items()}
 
 
-def bounds(values: np.ndarray, level: float = 0.95) -> np.ndarray:
-    """The two quantiles between which ``level`` of the rounds lie: (R, ...) -> (2, ...); rounds of NaN do not count."""
-    tail = (1 - level) / 2
+def interval(values: np.ndarray) -> np.ndarray:
+    """Both ends of the percentile interval: (R, ...) -> (2, ...); undefined resamples (NaN) do not count."""
+    tail = (1 - LEVEL) / 2
     result = np.full((2, *values.shape[1:]), np.nan)
     defined = ~np.isnan(values).all(axis=0)  # numpy warns of columns without any number
     if defined.any():
@@ -73,8 +60,17 @@ def bounds(values: np.ndarray, level: float = 0.95) -> np.ndarray:
 def patients_by_class(truth: np.ndarray, patients: np.ndarray) -> tuple[int, int]:
     """How many patients have positive slices, and how many negative ones.
 
-    Redrawing a single patient always gives the same slices: its interval would have no width, as if nothing were
+    Resampling a single patient always yields the same slices: its interval would have no width, as if nothing were
     in doubt.
     """
     positive = np.asarray(truth) > 0
     return len(np.unique(patients[positive])), len(np.unique(patients[~positive]))
+
+
+def supported(found: dict[str, Estimate], truth: np.ndarray, patients: np.ndarray) -> dict[str, Estimate]:
+    """``found`` without the intervals that rest on a single patient."""
+    positives, negatives = patients_by_class(truth, patients)
+    lost = set(found) if len(np.unique(patients)) < 2 else set()
+    lost |= _NEED_POSITIVES if positives < 2 else set()
+    lost |= _NEED_NEGATIVES if negatives < 2 else set()
+    return {name: Estimate(one.value, np.nan, np.nan) if name in lost else one for name, one in found.items()}

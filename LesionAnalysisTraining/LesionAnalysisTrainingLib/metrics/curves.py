@@ -1,4 +1,4 @@
-"""ROC and precision-recall curves (figure 6) on a fixed grid, each with a bootstrap band over patients."""
+"""ROC and precision-recall curves (figure 6) with bootstrap bands over patients, and reliability curves."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import weighted
-from .bootstrap import Estimate, bounds, estimates, patients_by_class, redraws
+from . import weighted_metrics as weighted
+from .bootstrap import Estimate, estimates, interval, patient_resamples, patients_by_class
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,7 +17,7 @@ class Curve:
 
     x: np.ndarray  # (G,) false positive rate of a ROC, recall of a PR curve
     y: np.ndarray  # (G,) true positive rate, precision
-    low: np.ndarray  # (G,) pointwise ends of the band; NaN where one of the classes has a single patient
+    low: np.ndarray  # (G,) pointwise ends of the band; NaN where a class has a single patient
     high: np.ndarray  # (G,)
     area: Estimate  # AUC, AP
     positives: int  # slices
@@ -25,30 +25,58 @@ class Curve:
     patients: int
 
 
+@dataclass(frozen=True, eq=False)
+class Reliability:
+    """B bins of equal width over the probability; NaN in bins without slices."""
+
+    edges: np.ndarray  # (B + 1,) 0..1
+    counts: np.ndarray  # (B,) slices
+    predicted: np.ndarray  # (B,) mean probability
+    observed: np.ndarray  # (B,) fraction of positives
+    error: float  # expected calibration error: mean |predicted - observed|, weighted by counts; NaN without slices
+
+
 def roc_curve(truth: np.ndarray, score: np.ndarray, patients: np.ndarray, rounds: int = 400, seed: int = 0,
-              level: float = 0.95, points: int = 201) -> Curve:  # fmt: skip
-    """Sensitivity over 1 - specificity; straight between neighboring thresholds, as the area counts it."""
-    return _curve(_roc, weighted.auc, truth, score, patients, (rounds, seed, level), points)
+              points: int = 201) -> Curve:  # fmt: skip
+    """Sensitivity over 1 - specificity; linear between neighboring thresholds, as the area counts it."""
+    return _curve(_roc, "auc", truth, score, patients, rounds, seed, points)
 
 
 def pr_curve(truth: np.ndarray, score: np.ndarray, patients: np.ndarray, rounds: int = 400, seed: int = 0,
-             level: float = 0.95, points: int = 201) -> Curve:  # fmt: skip
+             points: int = 201) -> Curve:  # fmt: skip
     """Precision over recall in steps, as average precision counts it: that of the first threshold to reach a recall."""
-    return _curve(_pr, weighted.average_precision, truth, score, patients, (rounds, seed, level), points)
+    return _curve(_pr, "ap", truth, score, patients, rounds, seed, points)
 
 
-def _curve(line: Callable, area: Callable, truth: np.ndarray, score: np.ndarray, patients: np.ndarray,
-           rule: tuple[int, int, float], points: int) -> Curve:  # fmt: skip
+def reliability(truth: np.ndarray, probability: np.ndarray, bins: int = 10) -> Reliability:
+    """Predicted probability of the positive class (n,) against its observed frequency (Guo 2017).
+
+    For several classes, give the probability of the likeliest class and whether that class was right.
+    """
+    truth, probability = np.asarray(truth) > 0, np.asarray(probability, float)
+    edges = np.linspace(0, 1, bins + 1)
+    place = np.clip(np.searchsorted(edges, probability, side="right") - 1, 0, bins - 1)
+    counts = np.bincount(place, minlength=bins)
+    predicted, observed = (
+        weighted.divide(np.bincount(place, weights=values.astype(float), minlength=bins), counts)
+        for values in (probability, truth)
+    )
+    gaps = np.nan_to_num(np.abs(predicted - observed))
+    error = float(weighted.divide(np.sum(gaps * counts), counts.sum()))
+    return Reliability(edges, counts, predicted, observed, error)
+
+
+def _curve(line: Callable, area: str, truth: np.ndarray, score: np.ndarray, patients: np.ndarray, rounds: int,
+           seed: int, points: int) -> Curve:  # fmt: skip
     truth, score, patients = np.asarray(truth) > 0, np.asarray(score, float), np.asarray(patients)
-    rounds, seed, level = rule
     x = np.linspace(0, 1, points)
 
     def lines(weights: np.ndarray) -> np.ndarray:
         return np.array([line(x, *pair) for pair in zip(*weighted.cumulative(truth, score, weights), strict=True)])
 
-    bands = [np.zeros((0, points)), *map(lines, redraws(patients, rounds, seed))]
-    low, high = bounds(np.concatenate(bands), level)
-    whole = estimates(lambda w: {"area": area(*weighted.cumulative(truth, score, w))}, patients, *rule)["area"]
+    bands = [np.zeros((0, points)), *map(lines, patient_resamples(patients, rounds, seed))]
+    low, high = interval(np.concatenate(bands))
+    whole = estimates(lambda w: weighted.areas(truth, score, w), patients, rounds, seed)[area]
     if min(patients_by_class(truth, patients)) < 2:
         low, high, whole = x * np.nan, x * np.nan, Estimate(whole.value, np.nan, np.nan)
     y = lines(np.ones((1, len(truth))))[0]
@@ -56,27 +84,26 @@ def _curve(line: Callable, area: Callable, truth: np.ndarray, score: np.ndarray,
 
 
 def _roc(x: np.ndarray, tp: np.ndarray, fp: np.ndarray) -> np.ndarray:
-    """(G,) from cumulative counts (u + 1,); where the curve rises upright, its upper end."""
+    """(G,) from cumulative counts (u + 1,); where the curve is vertical, its upper end."""
     if not tp[-1] * fp[-1]:
         return x * np.nan
     wanted = _counts(x * fp[-1])
     after = np.clip(np.searchsorted(fp, wanted, side="right"), 1, len(fp) - 1)
     before = after - 1
-    share = np.clip(weighted.divide(wanted - fp[before], fp[after] - fp[before]), 0, 1)
-    inner = tp[before] + share * (tp[after] - tp[before])
+    fraction = np.clip(weighted.divide(wanted - fp[before], fp[after] - fp[before]), 0, 1)
+    inner = tp[before] + fraction * (tp[after] - tp[before])
     return np.where(wanted >= fp[-1], tp[-1], inner) / tp[-1]
 
 
 def _pr(x: np.ndarray, tp: np.ndarray, fp: np.ndarray) -> np.ndarray:
-    """(G,) from cumulative counts (u + 1,); at recall 0 the precision of the first positives found."""
+    """(G,) from cumulative counts (u + 1,); at recall 0 the precision of the first true positives."""
     if not tp[-1] * fp[-1]:
         return x * np.nan
-    wanted = np.maximum(_counts(x * tp[-1]), 1e-9)
-    at = np.searchsorted(tp, wanted, side="left")
+    at = np.searchsorted(tp, np.maximum(_counts(x * tp[-1]), 1e-9), side="left")
     return tp[at] / (tp[at] + fp[at])
 
 
 def _counts(places: np.ndarray) -> np.ndarray:
-    """Numbers of slices on the grid; whole ones exactly, since 0.1 * 30 is a little more than 3."""
+    """Numbers of slices on the grid; integers exactly, since 0.1 * 30 is a little more than 3."""
     whole = np.round(places)
     return np.where(np.abs(places - whole) < 1e-9, whole, places)

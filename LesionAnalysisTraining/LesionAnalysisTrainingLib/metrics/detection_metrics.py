@@ -1,8 +1,8 @@
-"""How well activation maps find lesions: METHOD.md, "Evaluation (4.3)"; paper, sections 4.3.2 and 5.2.
+"""How well activation maps find lesions (sections 4.3.2 and 5.2).
 
-Plain functions of arrays. Everything happens on one grid of 512 x 512, onto which the part of the slice
-that the network saw is brought, so that "8 pixels" and "225 pixels" mean the same for every picture.
-Boxes are edges (r0, c0, r1, c1) in pixels of that grid, half-open.
+Everything is measured on one grid of 512 x 512 pixels, to which the region that the network saw is resampled, so that
+"8 pixels" and "225 pixels" mean the same for every image. Boxes are edges (r0, c0, r1, c1) in pixels of that grid,
+half-open.
 
     truth = truth_lesions(mask)                                # of one slice
     found = Candidates(boxes, peaks, area)                     # from the map of that slice
@@ -18,37 +18,36 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from .basic_metrics import auc
 from .bootstrap import Estimate, estimates
-from .weighted import divide
+from .weighted_metrics import auc, divide
 
 SIZE = 512
-GAP = 8  # pixels: parts of the mask with a gap of up to this are one lesion
+GAP = 8  # pixels: parts of the mask separated by up to this are one lesion
 SMALLEST = 225  # pixels of mask: less is no lesion (the paper's own limit, section 5.2)
 THRESHOLDS = tuple(round(0.1 * k, 1) for k in range(1, 10))
-RATIOS = ("box", "iou")  # over the LAM's box (4.3.2), over the union of both boxes (5.2)
+RATIOS = ("box", "iou")  # overlap over the LAM's box (4.3.2), over the union of both boxes (5.2)
 
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """The lesions that a radiologist drew on one slice."""
+    """The manually segmented lesions of one slice."""
 
     labels: np.ndarray  # (H, W) int32: 1, 2, ... inside the lesions, 0 elsewhere
     boxes: np.ndarray  # (n, 4)
-    mask: np.ndarray  # (H, W) bool: all that was drawn, also what is too small to count as a lesion
+    mask: np.ndarray  # (H, W) bool: the whole mask, including parts too small to count as a lesion
 
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
-    """What a map shows on one slice."""
+    """Lesions that a map shows on one slice."""
 
     boxes: np.ndarray  # (m, 4)
-    peaks: np.ndarray  # (m, 2) row and column of the hottest point; pixel centers are at .5
-    area: np.ndarray  # (H, W) bool: all that it marks
+    peaks: np.ndarray  # (m, 2) row and column of the maximum; pixel centers are at .5
+    area: np.ndarray  # (H, W) bool: all marked pixels
 
 
 def truth_lesions(mask: np.ndarray, gap: float = GAP, smallest: int = SMALLEST) -> Truth:
-    """Lesions of ``mask`` (H, W): its components after gaps of up to ``gap`` pixels are joined.
+    """Lesions of ``mask`` (H, W): its connected components after gaps of up to ``gap`` pixels are closed.
 
     Only pixels of the mask count, both for the size, at least ``smallest``, and for the box.
     """
@@ -66,20 +65,15 @@ def truth_lesions(mask: np.ndarray, gap: float = GAP, smallest: int = SMALLEST) 
     return Truth(labels, _boxes(labels), mask)
 
 
-def overlap_ratio(box: np.ndarray, lesion: np.ndarray, ratio: str) -> float:
-    """Area that two boxes share, over the first one's (``box``) or over their union (``iou``)."""
-    return float(_overlaps(np.atleast_2d(box), np.atleast_2d(lesion), ratio)[0, 0])
-
-
 def hits(truth: Truth, found: Candidates, ratio: str, threshold: float) -> np.ndarray:
     """Which lesion is hit by which candidate: (n, m) bool.
 
-    A candidate hits a lesion where the ratio of their boxes exceeds ``threshold`` and its peak lies in
-    what they share.
+    A candidate hits a lesion if the overlap ratio of their boxes exceeds ``threshold`` and its peak lies in the
+    overlap.
     """
-    overlap = _overlaps(found.boxes, truth.boxes, ratio).T > threshold
+    overlap = box_overlaps(found.boxes, truth.boxes, ratio).T > threshold
     low, high = truth.boxes[:, None, :2], truth.boxes[:, None, 2:]
-    # the peak lies in its own box anyway, so "in what they share" is "in the lesion's box"
+    # the peak lies in its own box anyway, so "in the overlap" is "in the lesion's box"
     return overlap & (found.peaks >= low).all(2) & (found.peaks < high).all(2)
 
 
@@ -97,12 +91,12 @@ class SliceCounts:
     mask_pixels: int
     marked_pixels: int
     mask_pixels_marked: int
-    share_error: float = float("nan")  # of the involved share of the lung, without sign
+    share_error: float = float("nan")  # absolute, of the involved fraction of the lungs
 
 
 def evaluate_slice(truth: Truth, found: Candidates, thresholds: Sequence[float] = THRESHOLDS,
                    lungs: np.ndarray | None = None) -> SliceCounts:  # fmt: skip
-    """Compare one slice's map with its lesions; with ``lungs`` (H, W) bool also the share of lung that is involved."""
+    """Compare one slice's map with its lesions; with ``lungs`` (H, W) bool also the involved fraction of the lungs."""
     tables = {(r, t): hits(truth, found, r, t) for r in RATIOS for t in thresholds}
     inside = np.floor(found.peaks).astype(int).reshape(-1, 2)
     inside = np.clip(inside, 0, np.array(truth.labels.shape) - 1)
@@ -123,19 +117,19 @@ def evaluate_slice(truth: Truth, found: Candidates, thresholds: Sequence[float] 
 
 
 def _share_error(mask: np.ndarray, area: np.ndarray, lungs: np.ndarray) -> float:
-    """Share of the lungs that is marked, against that of the mask in the lungs as they are: what was drawn is lung."""
+    """Marked fraction of the lungs minus the true one, for which segmented lesions count as lung; absolute."""
     whole = np.count_nonzero(lungs | mask)
-    drawn = np.count_nonzero(mask) / whole if whole else 0.0
-    return abs(np.count_nonzero(area & lungs) / max(np.count_nonzero(lungs), 1) - drawn)
+    true = np.count_nonzero(mask) / whole if whole else 0.0
+    return abs(np.count_nonzero(area & lungs) / max(np.count_nonzero(lungs), 1) - true)
 
 
 def summarize(counts: Sequence[SliceCounts]) -> dict[str, float]:
-    """Figures over all slices, each a quotient of sums; NaN where there is nothing to divide by.
+    """Figures over all slices, each a quotient of sums; NaN where the denominator is 0.
 
-    ``hit box 0.1``: share of lesions hit, by ratio and threshold; ``precision box 0.1``: share of boxes
-    that hit a lesion; ``pointing``: share of peaks on a lesion; ``area hit``: share of the lesions' pixels
-    that are marked; ``dice``: of marks and mask over all pixels; ``share error``: mean absolute error of the lung's
-    involved share, NaN where lungs were not given; ``boxes a slice``; ``lesions``; ``slices``.
+    ``hit box 0.1``: fraction of lesions hit, by ratio and threshold; ``precision box 0.1``: fraction of boxes that
+    hit a lesion; ``pointing``: pointing-game accuracy, the fraction of peaks on a lesion; ``area hit``: pixel recall,
+    the marked fraction of the lesions' pixels; ``dice``: of marked pixels and mask; ``share error``: mean absolute
+    error of the involved fraction of the lungs, NaN without lungs; ``boxes a slice``; ``lesions``; ``slices``.
     """
     totals = {"slices": len(counts), "lesions": sum(c.lesions for c in counts), "boxes": sum(c.boxes for c in counts)}
     return {**totals, **{name: float(divide(a.sum(), b.sum())) for name, (a, b) in _quotients(counts).items()}}
@@ -143,10 +137,10 @@ def summarize(counts: Sequence[SliceCounts]) -> dict[str, float]:
 
 def detection_estimates(counts: Sequence[SliceCounts], patients: Sequence[str], rounds: int = 400,
                         seed: int = 0) -> dict[str, Estimate]:  # fmt: skip
-    """The quotients of ``summarize`` with their intervals over patients; NaN ends where there is a single one.
+    """The quotients of ``summarize`` with intervals from a patient-level bootstrap; NaN ends for a single patient.
 
     Args:
-        patients: (n,) one name a slice; where patients are not known, name each slice.
+        patients: (n,) one name per slice; where patients are unknown, name each slice.
     """
     quotients, patients = _quotients(counts), np.asarray(patients)
     rounds = rounds if len(np.unique(patients)) > 1 else 0
@@ -155,7 +149,7 @@ def detection_estimates(counts: Sequence[SliceCounts], patients: Sequence[str], 
 
 
 def _quotients(counts: Sequence[SliceCounts]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Name of each figure -> what is summed above and below its line, (n,) each."""
+    """Name of each figure -> numerator and denominator of every slice, (n,) each."""
     def column(name: str, key: tuple[str, float] | None = None) -> np.ndarray:
         values = (getattr(c, name) for c in counts)
         return np.array([v if key is None else v[key] for v in values], float)
@@ -175,16 +169,16 @@ def _quotients(counts: Sequence[SliceCounts]) -> dict[str, tuple[np.ndarray, np.
     return quotients
 
 
-def perfect_map(mask: np.ndarray, cells: int) -> np.ndarray:
-    """The map of a network without fault: share of lesion in each of ``cells`` x ``cells`` (float)."""
+def oracle_map(mask: np.ndarray, cells: int) -> np.ndarray:
+    """The upper bound at grid resolution: fraction of lesion in each of ``cells`` x ``cells`` (float)."""
     side = mask.shape[0] // cells, mask.shape[1] // cells
     if side[0] * cells != mask.shape[0] or side[1] * cells != mask.shape[1]:
-        raise ValueError(f"A mask of {mask.shape} pixels cannot be parted into {cells} x {cells} cells.")
+        raise ValueError(f"A mask of {mask.shape} pixels cannot be divided into {cells} x {cells} cells.")
     return np.asarray(mask, float).reshape(cells, side[0], cells, side[1]).mean((1, 3))
 
 
 def resize_mask(mask: np.ndarray, crop: tuple[float, float, float, float], size: int = SIZE) -> np.ndarray:
-    """``crop`` (edges in pixel coordinates, centers whole numbers) of ``mask`` on (size, size), nearest."""
+    """``crop`` (edges in pixel coordinates, centers whole numbers) of ``mask`` on (size, size), nearest neighbor."""
     r0, c0, r1, c1 = crop
     rows = _nearest(r0, r1, mask.shape[0], size)
     columns = _nearest(c0, c1, mask.shape[1], size)
@@ -192,9 +186,9 @@ def resize_mask(mask: np.ndarray, crop: tuple[float, float, float, float], size:
 
 
 def auc_within(truth: Sequence[bool], score: Sequence[float], groups: Sequence[str]) -> float:
-    """AUC over the pairs of slices of the same scan only: scans of other brightness do not compete.
+    """AUC over pairs of slices of the same scan only, so that differences between scans do not count.
 
-    NaN where no scan has slices of both kinds.
+    NaN where no scan has slices of both classes.
     """
     truth, score, groups = np.asarray(truth) > 0, np.asarray(score, float), np.asarray(groups)
     wins = pairs = 0.0
@@ -207,8 +201,8 @@ def auc_within(truth: Sequence[bool], score: Sequence[float], groups: Sequence[s
     return wins / pairs if pairs else float("nan")
 
 
-def _overlaps(first: np.ndarray, second: np.ndarray, ratio: str) -> np.ndarray:
-    """(n, m) ratios of boxes (n, 4) and (m, 4)."""
+def box_overlaps(first: np.ndarray, second: np.ndarray, ratio: str) -> np.ndarray:
+    """(n, m) overlap ratios of boxes (n, 4) and (m, 4): over the area of ``first`` (``box``) or the union (``iou``)."""
     if ratio not in RATIOS:
         raise ValueError(f"There is no overlap ratio {ratio!r}: choose one of {', '.join(RATIOS)}.")
     a, b = first[:, None, :], second[None]

@@ -1,7 +1,7 @@
-"""Is one model better than another on the same slices? McNemar's exact test and DeLong's test of two AUCs.
+"""Does one model judge the same slices better than another? McNemar, DeLong, and a paired patient-level bootstrap.
 
-Both take slices as independent, which slices of one patient are not: their p-values are too small where patients
-have many slices. The bootstrap over patients, ``paired.auc_difference``, does not take them so.
+McNemar's and DeLong's tests take slices as independent, which slices of one patient are not: their p-values are too
+small where patients have many slices. ``auc_difference`` resamples patients instead.
 """
 
 from __future__ import annotations
@@ -11,10 +11,27 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import binomtest, norm, rankdata
 
+from .bootstrap import interval, patient_resamples, patients_by_class
+from .weighted_metrics import areas
+
+
+@dataclass(frozen=True)
+class Difference:
+    """AUC of one model minus that of another; NaN where it is undefined, or its interval rests on one patient."""
+
+    value: float
+    low: float
+    high: float
+    p: float  # two-sided, of no difference
+
+    def to_dict(self) -> dict[str, float | None]:
+        """Plain values for JSON, None instead of NaN."""
+        return {name: None if np.isnan(x) else float(x) for name, x in vars(self).items()}
+
 
 @dataclass(frozen=True)
 class McNemar:
-    """Slices that only one of two models judges rightly."""
+    """Slices that only one of two models classifies correctly."""
 
     first_only: int
     second_only: int
@@ -28,16 +45,16 @@ class DeLong:
     first: float
     second: float
     difference: float  # first - second
-    low: float  # ends of the 95 % interval of the difference
+    low: float  # ends of the 95 % CI of the difference
     high: float
     p: float  # two-sided
 
 
 def mcnemar(first_right: np.ndarray, second_right: np.ndarray) -> McNemar:
-    """McNemar's test in its exact form: a fair coin for every slice on which one model alone is right.
+    """McNemar's exact test: a fair coin for every slice that one model alone classifies correctly.
 
     Args:
-        first_right, second_right: (n,) bool, whether each model judged a slice rightly.
+        first_right, second_right: (n,) bool, whether each model classified a slice correctly.
 
     Raises:
         ValueError: arrays of different lengths.
@@ -79,8 +96,41 @@ def delong(truth: np.ndarray, first: np.ndarray, second: np.ndarray) -> DeLong:
     return DeLong(float(areas[0]), float(areas[1]), difference, difference - reach, difference + reach, p)
 
 
+def auc_difference(truth: np.ndarray, score: np.ndarray, other: np.ndarray, patients: np.ndarray, rounds: int = 2000,
+                   seed: int = 0) -> Difference:  # fmt: skip
+    """AUC of ``score`` minus that of ``other`` on the same slices, by a paired patient-level bootstrap.
+
+    p is twice the smaller fraction of resamples on either side of 0, the slices as they are counted as one of the
+    resamples, so that it is never 0 (Davison and Hinkley 1997, equation 4.11); resamples of a single class do not
+    count.
+
+    Args:
+        truth: (n,) above 0 for the positive class.
+        score, other: (n,) higher for likelier positives.
+        patients: (n,) names, unique over all sources.
+        rounds, seed: of the bootstrap; equal seeds give equal resamples.
+    """
+    truth, patients = np.asarray(truth) > 0, np.asarray(patients)
+
+    def difference(weights: np.ndarray) -> np.ndarray:
+        return areas(truth, score, weights)["auc"] - areas(truth, other, weights)["auc"]
+
+    value = float(difference(np.ones((1, len(truth))))[0])
+    if min(patients_by_class(truth, patients)) < 2:
+        return Difference(value, np.nan, np.nan, np.nan)
+    resampled = np.concatenate([difference(weights) for weights in patient_resamples(patients, rounds, seed)])
+    return Difference(value, *interval(resampled).tolist(), p_value(resampled))
+
+
+def p_value(resampled: np.ndarray) -> float:
+    """Two-sided p of "no difference" from resampled differences (R,); 1 without any that is defined."""
+    defined = resampled[~np.isnan(resampled)]
+    tail = min(np.count_nonzero(defined <= 0), np.count_nonzero(defined >= 0))
+    return float(min(1.0, 2 * (tail + 1) / (len(defined) + 1)))
+
+
 def _placements(truth: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For every positive (m,) the share of negatives below it, for every negative (n,) that of positives above it."""
+    """For every positive (m,) the fraction of negatives below, for every negative (n,) that of positives above it."""
     positive, negative = score[truth], score[~truth]
     ranks = rankdata(np.concatenate([positive, negative]))
     m, n = len(positive), len(negative)

@@ -4,8 +4,8 @@
     if plots.available():
         plots.draw_roc("roc.png", roc_curve(truth, probability, patients))
 
-Matplotlib is needed to draw, not to import this. Nothing here uses pyplot: no window, no state that others share.
-Where there is too little to draw, the figure says so in a sentence instead of failing.
+Matplotlib is needed to draw, not to import this. Nothing here uses pyplot: no window, no global state. Where there
+are too few data to draw, the figure says so in a sentence instead of failing.
 """
 
 from .canvas import available

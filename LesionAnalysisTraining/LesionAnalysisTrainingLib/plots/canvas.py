@@ -1,4 +1,4 @@
-"""The look of all figures: colors, axes, and how a figure becomes a file."""
+"""The style of all figures: colors, axes, and writing to files."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito's colors, which readers with a color vision deficiency can tell apart.
+# Okabe and Ito's colors, which are distinguishable with color vision deficiency.
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9"
 SERIES = (BLUE, RED, GREEN, PURPLE, ORANGE, SKY)
 INK, SOFT, LINE, QUIET, PAPER = "#17202b", "#5a6675", "#dbe1e8", "#f1f4f7", "#ffffff"  # as the report's
-NIGHT = "#10151c"  # behind the clusters' colors, which are made for CTs
+NIGHT = "#10151c"  # background of the clusters' colors, which are made for CT
 TITLE, TEXT, SMALL = 11.5, 9.5, 8.5  # points
 DPI = 110
 
 
 def available() -> bool:
-    """Whether matplotlib is there."""
+    """Whether matplotlib is installed."""
     return importlib.util.find_spec("matplotlib") is not None
 
 
 def new_figure(width: float, height: float, layout: str | None = "constrained") -> Figure:
-    """An empty figure of that many inches, drawn by Agg. Raises ImportError without matplotlib."""
+    """An empty figure of that size in inches, drawn by Agg. Raises ImportError without matplotlib."""
     if not available():
         raise ImportError("Figures need matplotlib: install it, or train without figures.")
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -39,28 +39,28 @@ def new_figure(width: float, height: float, layout: str | None = "constrained") 
 
 
 def save(figure: Figure, path: str | Path) -> Path:
-    """Write PNG, or SVG where the name ends so, and return the path. Raises ValueError for other endings."""
+    """Write PNG or SVG by the extension, and return the path. Raises ValueError for other extensions."""
     path = Path(path)
-    kind = path.suffix.lower().lstrip(".")
-    if kind not in ("png", "svg"):
+    image_format = path.suffix.lower().lstrip(".")
+    if image_format not in ("png", "svg"):
         raise ValueError(f"Figures are written as .png or .svg, not as {path.name}.")
     for text in figure.findobj(lambda artist: hasattr(artist, "set_parse_math")):
-        text.set_parse_math(False)  # two $ in the name of a class are no formula
-    unnamed = {"png": {"Software": None}, "svg": {"Date": None}}[kind]  # the same figure gives the same file
-    figure.savefig(path, format=kind, dpi=DPI, facecolor=figure.get_facecolor(), metadata=unnamed)
+        text.set_parse_math(False)  # dollar signs in names do not start a formula
+    metadata = {"png": {"Software": None}, "svg": {"Date": None}}[image_format]  # equal figures give equal files
+    figure.savefig(path, format=image_format, dpi=DPI, facecolor=figure.get_facecolor(), metadata=metadata)
     return path
 
 
-def save_sentence(path: str | Path, title: str, sentence: str) -> Path:
-    """A small figure that says why there is nothing to draw."""
+def save_message(path: str | Path, title: str, message: str) -> Path:
+    """A small figure with the reason why nothing can be drawn."""
     figure = new_figure(6.4, 1.9, layout=None)
     figure.text(0.5, 0.68, title, ha="center", va="center", fontsize=TITLE, color=INK, weight="bold", wrap=True)
-    figure.text(0.5, 0.34, sentence, ha="center", va="center", fontsize=TEXT, color=SOFT, wrap=True)
+    figure.text(0.5, 0.34, message, ha="center", va="center", fontsize=TEXT, color=SOFT, wrap=True)
     return save(figure, path)
 
 
 def style_axes(axes: Axes, title: str = "", x: str = "", y: str = "") -> None:
-    """Quiet axes: two spines, a light grid behind, titles at the left."""
+    """Plain axes: two spines, a light grid, titles at the left."""
     axes.set_facecolor(PAPER)
     axes.grid(True, color=LINE, linewidth=0.7)
     axes.set_axisbelow(True)
@@ -75,20 +75,28 @@ def style_axes(axes: Axes, title: str = "", x: str = "", y: str = "") -> None:
 
 
 def legend(axes: Axes, **where) -> None:
-    """A legend without a frame of its own."""
+    """A legend without a frame, if anything has a label."""
     if axes.get_legend_handles_labels()[0]:
         axes.legend(fontsize=SMALL, labelcolor=INK, frameon=True, framealpha=0.9, edgecolor="none",
                     facecolor=PAPER, **where)  # fmt: skip
 
 
 def unit_square(axes: Axes) -> None:
-    """Both axes from 0 to 1, of equal length, with a little room for lines along the border."""
+    """Both axes from 0 to 1, of equal length, with a small margin for lines along the border."""
     axes.set_xlim(-0.015, 1.015)
     axes.set_ylim(-0.015, 1.015)
     axes.set_aspect("equal")
     ticks = [0, 0.2, 0.4, 0.6, 0.8, 1]
     axes.set_xticks(ticks)
     axes.set_yticks(ticks)
+
+
+def hide_axes(axes: Axes) -> None:
+    """Only the image, on black."""
+    axes.set_facecolor("black")
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.spines[:].set_visible(False)
 
 
 def count(number: int, singular: str, plural: str | None = None) -> str:

@@ -1,4 +1,4 @@
-"""Lesions on a plane: t-SNE after truncated SVD (section 5.3)."""
+"""Two-dimensional embedding of lesions: t-SNE after truncated SVD (section 5.3)."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ FEWEST, MOST = 5, 2000
 
 
 class NoLesionSpace(ValueError):  # noqa: N818
-    """There are too few lesions, or too few different ones, to be laid out."""
+    """There are too few lesions, or too few distinct ones, to be embedded."""
 
 
 def embed_lesions(features: np.ndarray, seed: int = 0, at_most: int = MOST) -> tuple[np.ndarray, np.ndarray]:
-    """Which lesions are shown, and where they lie.
+    """Which lesions are shown, and their coordinates.
 
-    Components: min(50, n - 1), perplexity: min(30, (n - 1) / 3), as METHOD has it for few lesions.
+    Components: min(50, n - 1), perplexity: min(30, (n - 1) / 3), which suits few lesions.
 
     Args:
         features: (n, F) of the lesions, from n = 5 and F = 2 on.
@@ -24,7 +24,7 @@ def embed_lesions(features: np.ndarray, seed: int = 0, at_most: int = MOST) -> t
         ``rows`` (m,), ascending, and ``points`` (m, 2); m = min(n, at_most).
 
     Raises:
-        NoLesionSpace: fewer than 5 lesions, or all of them alike; it is a ValueError.
+        NoLesionSpace: fewer than 5 lesions, or all of them equal; it is a ValueError.
     """
     from sklearn.decomposition import TruncatedSVD
     from sklearn.manifold import TSNE
@@ -37,7 +37,7 @@ def embed_lesions(features: np.ndarray, seed: int = 0, at_most: int = MOST) -> t
     if len(rows) < FEWEST:
         raise NoLesionSpace(f"The lesion space needs at least {FEWEST} lesions; there are {len(rows)}.")
     if not np.ptp(features, axis=0).any():
-        raise NoLesionSpace(f"All {len(rows)} lesions have the same features: there is no space between them.")
+        raise NoLesionSpace(f"All {len(rows)} lesions have the same features: the lesion space needs different ones.")
     components = min(50, len(rows) - 1, features.shape[1])
     reduced = TruncatedSVD(components, random_state=seed).fit_transform(features)
     points = TSNE(perplexity=min(30, (len(rows) - 1) / 3), random_state=seed).fit_transform(reduced)

@@ -1,4 +1,4 @@
-"""Sheets of pictures to look at: the lesions of a cluster, and the slices that were diagnosed worst."""
+"""Contact sheets for visual review: the lesions of a cluster, and the most confident errors."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from LesionAnalysisLib.colors import cluster_color
 
-from ..metrics import most_wrong
-from .canvas import INK, NIGHT, SMALL, SOFT, TITLE, count, new_figure, part_of, save, save_sentence
+from ..metrics import most_confident_errors
+from . import canvas
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Box = tuple[float, float, float, float]  # row0, column0, row1, column1 in pixels; the ends are excluded
 _COLUMNS, _TILE, _GAP, _CAPTION, _HEAD = 6, 1.55, 0.08, 0.24, 0.36  # inches
-_NARROWEST = 96  # pixels of surroundings that a small lesion is shown with
+_NARROWEST = 96  # pixels shown around a small lesion
 
 
 def draw_lesion_sheet(path: str | Path, lesions: Sequence[tuple[np.ndarray, Box]], title: str, number: int = 1,
@@ -27,58 +27,59 @@ def draw_lesion_sheet(path: str | Path, lesions: Sequence[tuple[np.ndarray, Box]
 
     Args:
         path: of the PNG or SVG.
-        lesions: pictures (H, W) uint8, each with the lesion's box in its pixels.
-        title: says which cluster it is.
+        lesions: images (H, W) uint8, each with the lesion's box in pixels.
+        title: names the cluster.
         number: of the cluster, from 1; gives the color.
         captions: one short line below each lesion; None for none.
         at_most: lesions shown.
     """
     shown = list(lesions)[:at_most]
     if not shown:
-        return save_sentence(path, title, "No lesion of the training data lies in this cluster.")
-    heading = f"{title}, {part_of(len(shown), len(lesions), 'lesion')}"
+        return canvas.save_message(path, title, "No lesion of the training data is in this cluster.")
+    heading = f"{title}, {canvas.part_of(len(shown), len(lesions), 'lesion')}"
     sheet = _Sheet([(heading, len(shown))], captions is not None)
-    for i, (picture, box) in enumerate(shown):
+    for i, (image, box) in enumerate(shown):
         axes = sheet.tile(0, i, "" if captions is None else captions[i])
-        _show(axes, picture, _surroundings(box, picture.shape))
+        _show(axes, image, _surroundings(box, image.shape))
         _outline(axes, box, cluster_color(number))
-    return save(sheet.figure, path)
+    return canvas.save(sheet.figure, path)
 
 
-def draw_wrong_slices(path: str | Path, picture: Callable[[int], np.ndarray], probability: np.ndarray,
+def draw_wrong_slices(path: str | Path, image: Callable[[int], np.ndarray], probability: np.ndarray,
                       truth: np.ndarray, threshold: float = 0.5, captions: Sequence[str] | None = None,
                       each: int = 12, positive: str = "positive") -> Path:  # fmt: skip
-    """The surest mistakes: false positives, then false negatives, each with its probability.
+    """The most confident errors: false positives, then false negatives, each with its probability.
 
     Args:
         path: of the PNG or SVG.
-        picture: gives slice i as (H, W) uint8; called for the slices shown only.
+        image: returns slice i as (H, W) uint8; called only for the slices shown.
         probability: (n,) of the positive class.
         truth: (n,) above 0 for the positive class.
-        threshold: probability from which on a slice is positive.
+        threshold: least probability of a positive slice.
         captions: (n,) short names of the slices, below the probability; None for none.
-        each: slices of each kind at most.
+        each: at most so many of each.
         positive: name of the positive class.
     """
-    kinds = most_wrong(truth, probability, threshold, each)
+    errors = most_confident_errors(truth, probability, threshold, each)
     wrong = (np.asarray(probability) >= threshold) != (np.asarray(truth) > 0)
     totals = [int(np.sum(wrong & (np.asarray(truth) <= 0))), int(np.sum(wrong & (np.asarray(truth) > 0)))]
-    titles = [f"Called {positive}, but is not", f"Is {positive}, but was missed"]
+    titles = [f"False positives ({positive})", f"False negatives ({positive})"]
     if not sum(totals):
-        return save_sentence(path, "Wrong slices", f"All of {count(len(wrong), 'slice')} were diagnosed correctly.")
-    parts = [(f"{name}: {part_of(len(rows), total, 'slice')}, surest first", rows)
-             for name, rows, total in zip(titles, kinds, totals, strict=True) if total]  # fmt: skip
+        slices = canvas.count(len(wrong), "slice")
+        return canvas.save_message(path, "Errors", f"All of {slices} were classified correctly.")
+    parts = [(f"{name}: {canvas.part_of(len(rows), total, 'slice')}, most confident first", rows)
+             for name, rows, total in zip(titles, errors, totals, strict=True) if total]  # fmt: skip
     sheet = _Sheet([(head, len(rows)) for head, rows in parts], True)
     for part, (_, rows) in enumerate(parts):
         for place, i in enumerate(rows.tolist()):
             caption = f"p = {probability[i]:.3f}" + ("" if captions is None else f"  {captions[i]}")
-            shown = picture(i)
+            shown = image(i)
             _show(sheet.tile(part, place, caption), shown, (0, 0, *shown.shape))
-    return save(sheet.figure, path)
+    return canvas.save(sheet.figure, path)
 
 
 class _Sheet:
-    """Rows of square tiles under headings, laid out by hand: 24 axes would keep a layout engine busy for seconds."""
+    """Rows of square tiles under headings, at computed positions: a layout engine would take seconds for 24 axes."""
 
     def __init__(self, parts: Sequence[tuple[str, int]], captions: bool) -> None:
         self.step = _TILE + _GAP + (_CAPTION if captions else 0)
@@ -88,10 +89,10 @@ class _Sheet:
             self.tops.append(height)
             height += -(-tiles // _COLUMNS) * self.step + 0.1
         self.width, self.height = 2 * 0.14 + _COLUMNS * (_TILE + _GAP) - _GAP, height + 0.04
-        self.figure: Figure = new_figure(self.width, self.height, layout=None)
+        self.figure: Figure = canvas.new_figure(self.width, self.height, layout=None)
         for (heading, _), top in zip(parts, self.tops, strict=True):
-            self.figure.text(0.14 / self.width, 1 - (top - 0.1) / self.height, heading, fontsize=TITLE, color=INK,
-                             va="bottom")  # fmt: skip
+            self.figure.text(0.14 / self.width, 1 - (top - 0.1) / self.height, heading, fontsize=canvas.TITLE,
+                             color=canvas.INK, va="bottom")  # fmt: skip
 
     def tile(self, part: int, place: int, caption: str) -> Axes:
         """Axes of the place-th tile of a part."""
@@ -99,18 +100,15 @@ class _Sheet:
         left, top = 0.14 + column * (_TILE + _GAP), self.tops[part] + row * self.step
         axes = self.figure.add_axes((left / self.width, 1 - (top + _TILE) / self.height, _TILE / self.width,
                                      _TILE / self.height))  # fmt: skip
-        axes.set_facecolor("black")
-        axes.set_xticks([])
-        axes.set_yticks([])
-        axes.spines[:].set_visible(False)
+        canvas.hide_axes(axes)
         if caption:
             self.figure.text((left + _TILE / 2) / self.width, 1 - (top + _TILE + 0.05) / self.height, caption[:26],
-                             fontsize=SMALL - 0.5, color=SOFT, ha="center", va="top")  # fmt: skip
+                             fontsize=canvas.SMALL - 0.5, color=canvas.SOFT, ha="center", va="top")  # fmt: skip
         return axes
 
 
 def _surroundings(box: Box, shape: tuple[int, ...]) -> Box:
-    """A square about the box, twice as wide, moved into the picture; all of a picture smaller than that."""
+    """A square around the box, twice as wide, shifted into the image; all of an image smaller than that."""
     row0, column0, row1, column1 = box
     side = max(2 * (row1 - row0), 2 * (column1 - column0), _NARROWEST)
     spans = []
@@ -120,10 +118,10 @@ def _surroundings(box: Box, shape: tuple[int, ...]) -> Box:
     return spans[0][0], spans[1][0], spans[0][1], spans[1][1]
 
 
-def _show(axes: Axes, picture: np.ndarray, window: Box) -> None:
+def _show(axes: Axes, image: np.ndarray, window: Box) -> None:
     row0, column0, row1, column1 = window
-    axes.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="bilinear")
-    half = max(row1 - row0, column1 - column0) / 2  # square tiles: what is missing of them stays black
+    axes.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="bilinear")
+    half = max(row1 - row0, column1 - column0) / 2  # tiles are square; the rest stays black
     row, column = (row0 + row1 - 1) / 2, (column0 + column1 - 1) / 2
     axes.set_xlim(column - half, column + half)
     axes.set_ylim(row + half, row - half)
@@ -134,5 +132,5 @@ def _outline(axes: Axes, box: Box, color: str) -> None:
 
     row0, column0, row1, column1 = box
     corner = (column0 - 0.5, row0 - 0.5)
-    for width, edge in ((3.4, NIGHT), (1.6, color)):  # the dark rim keeps light colors visible on bright tissue
+    for width, edge in ((3.4, canvas.NIGHT), (1.6, color)):  # a dark rim keeps light colors visible on bright tissue
         axes.add_patch(Rectangle(corner, column1 - column0, row1 - row0, fill=False, edgecolor=edge, linewidth=width))

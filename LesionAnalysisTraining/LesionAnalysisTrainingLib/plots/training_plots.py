@@ -1,4 +1,4 @@
-"""How a training went: loss, validation AUC, learning rate and omega over the epochs."""
+"""The course of a training: loss, validation AUC, learning rate and omega over the epochs."""
 
 from __future__ import annotations
 
@@ -10,55 +10,39 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .canvas import (
-    BLUE,
-    GREEN,
-    INK,
-    QUIET,
-    RED,
-    SERIES,
-    SMALL,
-    SOFT,
-    TEXT,
-    TITLE,
-    legend,
-    new_figure,
-    save,
-    save_sentence,
-    style_axes,
-)
+from . import canvas
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_NAME = 0.035  # half the width of a phase's name, as a share of the axis
+_NAME = 0.035  # half the width of a phase's name, as a fraction of the axis
 _LEVELS = {5: ("P3", "P4", "P5", "P6", "P7"), 3: ("C3", "C4", "C5")}
 
 
 def draw_training(path: str | Path, history: Sequence[Mapping[str, Any]], chosen: int | None = None) -> Path:
-    """Loss, validation AUC, learning rate and omega, one below the other; panels without values are left out.
+    """Loss, validation AUC, learning rate and omega, in one column; panels without values are left out.
 
     Args:
         path: of the PNG or SVG.
-        history: one entry an epoch: ``epoch``, ``size`` (px), ``loss`` and, where known, ``val_loss``, ``val_auc``,
-            ``rate`` (learning rate) and ``omega`` (one number a level).
-        chosen: epoch whose network was kept; None marks none.
+        history: one entry per epoch: ``epoch``, ``size`` (px), ``loss`` and, where known, ``val_loss``, ``val_auc``,
+            ``rate`` (learning rate) and ``omega`` (one number per level).
+        chosen: epoch of the selected network; None marks none.
     """
     if not history:
-        return save_sentence(path, "Training", "No epoch has ended yet.")
+        return canvas.save_message(path, "Training", "No epoch is complete yet.")
     panels = [(draw, height) for draw, key, height in _PANELS if any(one.get(key) is not None for one in history)]
-    figure = new_figure(8.2, 0.8 + sum(height for _, height in panels))
+    figure = canvas.new_figure(8.2, 0.8 + sum(height for _, height in panels))
     grid = figure.subplots(len(panels), sharex=True, squeeze=False, height_ratios=[height for _, height in panels])
     for axes, (draw, _) in zip(grid[:, 0], panels, strict=True):
         draw(axes, history)
         _mark(axes, history, chosen)
     _name_phases(grid[0, 0], history, chosen)
     bottom = grid[-1, 0]
-    bottom.set_xlabel("epoch", fontsize=TEXT, color=INK)
+    bottom.set_xlabel("epoch", fontsize=canvas.TEXT, color=canvas.INK)
     bottom.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     bottom.set_xlim(history[0]["epoch"] - 0.5, history[-1]["epoch"] + 0.5)
     figure.align_ylabels(grid[:, 0])
-    return save(figure, path)
+    return canvas.save(figure, path)
 
 
 def _series(history: Sequence[Mapping[str, Any]], key: str) -> np.ndarray:
@@ -74,45 +58,45 @@ def _line(axes: Axes, history: Sequence[Mapping[str, Any]], values: np.ndarray, 
 
 
 def _loss(axes: Axes, history: Sequence[Mapping[str, Any]]) -> None:
-    style_axes(axes, y="cross-entropy")
-    _line(axes, history, _series(history, "loss"), BLUE, "training (augmented)")
-    _line(axes, history, _series(history, "val_loss"), RED, "validation")
+    canvas.style_axes(axes, y="cross-entropy")
+    _line(axes, history, _series(history, "loss"), canvas.BLUE, "training (augmented)")
+    _line(axes, history, _series(history, "val_loss"), canvas.RED, "validation")
     axes.set_ylim(bottom=0)
-    legend(axes, loc="best")
+    canvas.legend(axes, loc="best")
 
 
 def _auc(axes: Axes, history: Sequence[Mapping[str, Any]]) -> None:
-    style_axes(axes, y="validation AUC")
+    canvas.style_axes(axes, y="validation AUC")
     values = _series(history, "val_auc")
-    _line(axes, history, values, GREEN, "")
+    _line(axes, history, values, canvas.GREEN, "")
     lowest = np.nanmin(values) if np.isfinite(values).any() else 0.5
     axes.set_ylim(min(0.5, np.floor(lowest * 10) / 10) - 0.02, 1.02)
 
 
 def _rate(axes: Axes, history: Sequence[Mapping[str, Any]]) -> None:
-    style_axes(axes, y="learning rate")
+    canvas.style_axes(axes, y="learning rate")
     values = _series(history, "rate")
-    _line(axes, history, values, SOFT, "")
+    _line(axes, history, values, canvas.SOFT, "")
     if (values[np.isfinite(values)] > 0).all():
         axes.set_yscale("log")
 
 
 def _omega(axes: Axes, history: Sequence[Mapping[str, Any]]) -> None:
-    """Equation 2: how much each level of the pyramid counts."""
-    style_axes(axes, y="omega (eq. 2)")
+    """Equation 2: the weight of each level of the pyramid."""
+    canvas.style_axes(axes, y="omega (eq. 2)")
     levels = max(len(one.get("omega") or ()) for one in history)
     names = _LEVELS.get(levels, [f"level {i + 1}" for i in range(levels)])
     for i, name in enumerate(names):
         values = np.array([w[i] if len(w := one.get("omega") or ()) > i else np.nan for one in history], float)
-        _line(axes, history, values, SERIES[i % len(SERIES)], name)
-    legend(axes, loc="center left", bbox_to_anchor=(1.0, 0.5))
+        _line(axes, history, values, canvas.SERIES[i % len(canvas.SERIES)], name)
+    canvas.legend(axes, loc="center left", bbox_to_anchor=(1.0, 0.5))
 
 
 _PANELS = ((_loss, "loss", 2.4), (_auc, "val_auc", 1.7), (_rate, "rate", 1.2), (_omega, "omega", 1.8))  # inches
 
 
 def _phases(history: Sequence[Mapping[str, Any]]) -> list[tuple[int | None, float, float]]:
-    """Runs of epochs at one picture size: the size, and where the run begins and ends on the axis."""
+    """Runs of epochs at one image size: the size, and the ends of the run on the axis."""
     runs = []
     for size, run in groupby(history, key=lambda one: one.get("size")):
         epochs = [one["epoch"] for one in run]
@@ -123,22 +107,23 @@ def _phases(history: Sequence[Mapping[str, Any]]) -> list[tuple[int | None, floa
 def _mark(axes: Axes, history: Sequence[Mapping[str, Any]], chosen: int | None) -> None:
     for i, (_, start, end) in enumerate(_phases(history)):
         if i % 2:
-            axes.axvspan(start, end, color=QUIET, zorder=0, linewidth=0)
+            axes.axvspan(start, end, color=canvas.QUIET, zorder=0, linewidth=0)
     if chosen is not None:
-        axes.axvline(chosen, color=INK, linewidth=1, linestyle=(0, (4, 3)), zorder=1.5)
+        axes.axvline(chosen, color=canvas.INK, linewidth=1, linestyle=(0, (4, 3)), zorder=1.5)
 
 
 def _name_phases(axes: Axes, history: Sequence[Mapping[str, Any]], chosen: int | None) -> None:
     above = axes.get_xaxis_transform()
-    free = -math.inf  # up to where names fill the line
+    free = -math.inf  # end of the last name
     for size, start, end in _phases(history):
         middle = (start + end) / 2
         if size is not None and middle - _NAME * len(history) >= free:
-            axes.text(middle, 1.02, f"{size} px", transform=above, ha="center", va="bottom", fontsize=SMALL, color=SOFT)
+            axes.text(middle, 1.02, f"{size} px", transform=above, ha="center", va="bottom",
+                      fontsize=canvas.SMALL, color=canvas.SOFT)  # fmt: skip
             free = middle + _NAME * len(history)
     title = "Training"
     if chosen is not None:
-        title += f"; kept: network of epoch {chosen} (dashed line)"
+        title += f"; selected network: epoch {chosen} (dashed line)"
         aucs = [one["val_auc"] for one in history if one["epoch"] == chosen and one.get("val_auc") is not None]
         title += f", validation AUC {aucs[0]:.3f}" if aucs else ""
-    axes.set_title(title, loc="left", fontsize=TITLE, color=INK, pad=24)
+    axes.set_title(title, loc="left", fontsize=canvas.TITLE, color=canvas.INK, pad=24)

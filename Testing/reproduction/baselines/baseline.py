@@ -1,4 +1,4 @@
-"""What every system of the comparison shares: the task, the slices that it may learn from, its methods."""
+"""Interface of the compared systems: the task, the training slices within the budget, fit and predict."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from LesionAnalysisLib.lungs import LungRegion
 from LesionAnalysisTrainingLib.data_loading import draw_order
-from LesionAnalysisTrainingLib.dataset import VALIDATION, Prepared, Sample
-from LesionAnalysisTrainingLib.distributed import Team
+from LesionAnalysisTrainingLib.dataset import VALIDATION, Sample
+from LesionAnalysisTrainingLib.distributed import ProcessGroup
 from LesionAnalysisTrainingLib.training_config import TrainingConfig
 
 Progress = Callable[[float, str], None]
@@ -19,31 +20,31 @@ Progress = Callable[[float, str], None]
 
 @dataclass(frozen=True)
 class Task:
-    """The one problem that all systems are given.
+    """The classification task of all systems.
 
     Args:
         classes: C; ``positive`` is the index of the disease.
-        config: the budget (sizes, epochs, slices an epoch) and the views, the same for all.
-        team: of one process: which device.
-        starts: ImageNet weights by name of a backbone; a backbone without any starts from random numbers.
+        config: budget (sizes, epochs, slices per epoch) and augmentation, the same for all.
+        group: a single process and its device.
+        starts: ImageNet weights by backbone; a backbone without any starts from random weights.
     """
 
     classes: int
     positive: int
     config: TrainingConfig
-    team: Team
+    group: ProcessGroup
     starts: Mapping[str, Path | None] = field(default_factory=dict)
 
     @property
     def size(self) -> int:
-        """Side of the pictures at which all systems are judged, in pixels."""
+        """Side of the images on which all systems are evaluated, in pixels."""
         return self.config.phases[-1].size
 
 
 class Baseline(ABC):
-    """A system to be compared. ``fit`` learns; what is learnt ends in an underscore.
+    """A system to be compared. Attributes set by ``fit`` end in an underscore.
 
-    ``facts_`` says what it took, in plain values: ``slices`` learnt from, ``start`` and whatever a system adds.
+    ``facts_`` describes the training in plain values: ``slices``, ``start`` and what a system adds.
     """
 
     facts_: dict[str, Any]
@@ -54,42 +55,38 @@ class Baseline(ABC):
     @property
     @abstractmethod
     def recipe(self) -> dict[str, Any]:
-        """What is learnt, in plain values: systems of equal recipe would give the same probabilities."""
+        """Plain values that determine the result: systems with equal recipes yield the same probabilities."""
 
     @abstractmethod
-    def fit(self, pictures: Sequence[Prepared], samples: Sequence[Sample], folder: str | Path,
+    def fit(self, regions: Sequence[LungRegion], samples: Sequence[Sample], folder: str | Path,
             log: Callable[[str], None] = print, progress: Progress = lambda *_: None) -> Baseline:  # fmt: skip
-        """Learn from the samples with the split ``train``; those of ``val`` only choose the epoch.
+        """Learn from the samples with the split ``train``; those of ``val`` only select the epoch.
 
         Args:
-            pictures: the prepared slice of every sample, in the same order.
+            regions: the lung region of every sample, in the same order.
             samples: all slices with their splits.
-            folder: takes what an interrupted training goes on with.
-            log, progress: as of the trainer.
+            folder: for the checkpoint of an interrupted training.
+            log, progress: as for the trainer.
 
         Raises:
-            ValueError, RuntimeError: it cannot be trained so, in one sentence.
+            ValueError, RuntimeError: it cannot be trained.
         """
 
     @abstractmethod
-    def predict_proba(self, pictures: Sequence[Prepared], samples: Sequence[Sample], order: np.ndarray) -> np.ndarray:
-        """Probabilities (n, C) of the n slices at the indices ``order``, in plain views."""
-
-    def predict(self, pictures: Sequence[Prepared], samples: Sequence[Sample], order: np.ndarray) -> np.ndarray:
-        """The likeliest class (n,) of the slices at the indices ``order``."""
-        return self.predict_proba(pictures, samples, order).argmax(1)
+    def predict_proba(self, regions: Sequence[LungRegion], samples: Sequence[Sample], order: np.ndarray) -> np.ndarray:
+        """Probabilities (n, C) of the n slices at the indices ``order``, without augmentation."""
 
 
 def validation_order(samples: Sequence[Sample]) -> np.ndarray:
-    """Indices (n,) of the slices that choose the epoch."""
+    """Indices (n,) of the slices that select the epoch."""
     return np.array([i for i, s in enumerate(samples) if s.split == VALIDATION], int)
 
 
 def shown_slices(samples: Sequence[Sample], config: TrainingConfig) -> tuple[np.ndarray, np.ndarray]:
-    """The training slices that a network is shown within the budget, and how often, with a mean of 1.
+    """The training slices that a network receives within the budget, weighted by how often, with a mean of 1.
 
-    A classifier that learns from all slices at once thus gets the same slices, balanced in the same way, as the
-    networks get epoch by epoch.
+    A classifier that learns from all slices at once thus receives the same slices with the same balance as the
+    networks.
 
     Returns:
         Indices (n,) of the slices, ascending, and their weights (n,).

@@ -1,7 +1,7 @@
-"""A network of COVIDNet-CT's published block design (Gunraj 2020, Front. Med. 7:608525); not COVIDNet-CT itself.
+"""A network with COVIDNet-CT's published block design (Gunraj 2020, Front. Med. 7:608525); not COVIDNet-CT itself.
 
-The original was found by a machine search; its layers were never published as code, and its files are AGPL and not
-used here. Whatever table shows it must call it a network of the block design.
+The original is the result of an architecture search; its layers were never published as code, and its files are AGPL
+and not used here. Tables must name it as a network with the block design.
 """
 
 from __future__ import annotations
@@ -36,9 +36,8 @@ class Projections(nn.Module):
 class CovidNetCt(nn.Module):
     """Stem of 7x7, three stages of ``Projections``, average pooling and one linear layer.
 
-    Deviations: numbers of blocks and channels are chosen here (Gunraj 2020 gives those of a searched network); the
-    search's long-range connections are left out but for each block's shortcut; random numbers in place of ImageNet at
-    the start; a gray slice as one channel.
+    Deviations: numbers of blocks and channels are chosen here (Gunraj 2020 has those of the searched network); of its
+    long-range connections only each block's shortcut is kept; random instead of ImageNet weights; one input channel.
     """
 
     def __init__(self, classes: int = 2) -> None:

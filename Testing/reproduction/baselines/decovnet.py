@@ -1,4 +1,4 @@
-"""DeCoVNet of Wang 2020d (IEEE Trans. Med. Imag. 39:2615) in two dimensions, as section 5.1 compares with it."""
+"""Two-dimensional DeCoVNet (Wang 2020d, IEEE Trans. Med. Imag. 39:2615), which section 5.1 compares with."""
 
 from __future__ import annotations
 
@@ -24,10 +24,9 @@ class Residual(nn.Module):
 class DeCoVNet(nn.Module):
     """Stem of 7x7, two residual blocks, adaptive max pooling and a progressive classifier of three convolutions.
 
-    The lungs are the second channel, as the original's lung mask is. Deviations: slices in place of volumes, so that
-    every kernel is flat; the paper that compares does not say how it made its 2D form, so strides and the widths 16,
-    64, 128, 96, 48, 32 are chosen here after the published stages; batch norm in the classifier; masks come from this
-    project's morphology, not from a U-Net.
+    As in the original, the lung mask is the second channel. Deviations: slices instead of volumes, so that kernels are
+    2D; section 5.1 does not specify its 2D form, so strides and the widths 16, 64, 128, 96, 48, 32 follow the published
+    stages; batch norm in the classifier; lung masks from this project's morphology instead of a U-Net.
     """
 
     wants_lungs = True

@@ -1,4 +1,4 @@
-"""The three-layer perceptron of section 5.1: 25, 10 and C nodes, each of batch norm, linear layer and tanh."""
+"""The three-layer perceptron of section 5.1: 25, 10 and C nodes, each with batch norm, linear layer and tanh."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ NODES = (25, 10)
 
 
 class MlpNetwork(nn.Sequential):
-    """Features (n, F) in, logits (n, C) out: batch norm, linear, tanh three times, without the last tanh.
+    """From features (n, F) to logits (n, C): three times batch norm, linear, tanh, without the last tanh.
 
-    Deviation from section 5.1: a tanh on the last layer would keep the logits within -1 to 1, and so the probability of
-    two classes within .12 to .88.
+    Deviation from section 5.1: a tanh on the last layer would limit the logits to -1..1 and, with two classes, the
+    probability to .12 to .88.
     """
 
     def __init__(self, features: int, classes: int) -> None:
@@ -29,12 +29,11 @@ class MlpNetwork(nn.Sequential):
 
 
 class Mlp:
-    """``MlpNetwork`` trained with Adam, the L2 penalty of 0.01 and the epoch of the best validation AUC.
+    """``MlpNetwork`` trained with Adam and an L2 penalty of 0.01; keeps the epoch with the best validation AUC.
 
-    What the paper leaves open is chosen here: the penalty acts on the weights of the linear layers, as weight decay in
-    the gradient; batches of 64, learning rate 1e-3, and 150 passes over the features: those of the networks' budget
-    would hardly move it, and cost it nothing. Features are scaled to mean 0 and deviation 1 before, because the first
-    batch norm's epsilon would swallow shares as small as 0.001.
+    Not specified in the paper: the penalty applies to the weights of the linear layers as weight decay in the gradient;
+    batches of 64, learning rate 1e-3, and 150 epochs, since the networks' number of epochs would hardly train it. The
+    features are standardized first, because the epsilon of the first batch norm would dominate values around 0.001.
     """
 
     def __init__(self, classes: int = 2, positive: int = 1, epochs: int = 150, batch: int = 64, rate: float = 1e-3,
@@ -44,13 +43,13 @@ class Mlp:
 
     def fit(self, x: np.ndarray, y: np.ndarray, weight: np.ndarray | None = None,
             validation: tuple[np.ndarray, np.ndarray] | None = None) -> Mlp:  # fmt: skip
-        """Learn from features (n, F), class indices (n,) and how much each slice counts (n,).
+        """Learn from features (n, F), class indices (n,) and slice weights (n,).
 
         Args:
-            validation: features and class indices that choose the epoch; None keeps the last.
+            validation: features and class indices that select the epoch; None keeps the last.
 
         Raises:
-            ValueError: fewer than two slices, of which batch norm has no deviation.
+            ValueError: fewer than two slices, too few for batch norm.
         """
         if len(x) < 2:
             raise ValueError("A perceptron with batch norm needs at least two training slices.")
@@ -96,7 +95,7 @@ class Mlp:
             optimizer.step()
 
     def _figures(self, x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
-        """Validation AUC and the negative loss, by which the trainer chooses, too."""
+        """Validation AUC and negative loss, the trainer's criteria."""
         logits = self._logits(x)
         area = auc(y == self.positive, logits.softmax(1)[:, self.positive].numpy())
         return round(area, 4) if area == area else 0.0, -float(F.cross_entropy(logits, torch.tensor(y)))

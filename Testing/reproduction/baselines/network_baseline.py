@@ -1,8 +1,7 @@
-"""A network of the comparison, trained by the same trainer with the same budget as FeCNN."""
+"""The networks of the comparison, all trained by FeCNN's trainer with the same budget."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,10 +9,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from LesionAnalysisLib.lungs import LungRegion
 from LesionAnalysisLib.network.devices import choose_precision
 from LesionAnalysisLib.network.fecnn import FeCNN
 from LesionAnalysisTrainingLib.data_loading import Views, loader, plain_batches
-from LesionAnalysisTrainingLib.dataset import TRAIN, Prepared, Sample
+from LesionAnalysisTrainingLib.dataset import TRAIN, Sample
 from LesionAnalysisTrainingLib.trainer import Trainer
 from torch import nn
 
@@ -23,13 +23,13 @@ _BATCH = 16
 
 
 class Network(Baseline):
-    """Another network than FeCNN, made by ``make(classes)``: from random numbers, as it has no ImageNet weights.
+    """A network other than FeCNN, created by ``make(classes)`` with random weights.
 
     Args:
         task: see ``Task``.
         name: of the network, for its recipe.
-        make: gives a module from pictures (N, 1, H, W) in 0..1 to logits (N, C); with ``wants_lungs`` the pictures
-            have the lungs as a second channel.
+        make: creates a module that maps images (N, 1, H, W) in 0..1 to logits (N, C); if it has ``wants_lungs``, the
+            lung mask is a second input channel.
     """
 
     def __init__(self, task: Task, name: str, make: Callable[[int], nn.Module]) -> None:
@@ -40,13 +40,13 @@ class Network(Baseline):
     def recipe(self) -> dict[str, Any]:
         return {"network": self.name}
 
-    def fit(self, pictures: Sequence[Prepared], samples: Sequence[Sample], folder: str | Path,
+    def fit(self, regions: Sequence[LungRegion], samples: Sequence[Sample], folder: str | Path,
             log: Callable[[str], None] = print, progress: Progress = lambda *_: None) -> Network:  # fmt: skip
-        """Train, or go on from the last whole epoch of the training in ``folder``; see ``Baseline.fit``."""
+        """Train, or continue after the last complete epoch in ``folder``; see ``Baseline.fit``."""
         task = self.task
         Path(folder).mkdir(parents=True, exist_ok=True)
         torch.manual_seed(self.config.seed)
-        trainer = Trainer(samples, pictures, task.classes, task.positive, self.config, folder, task.team, self.start,
+        trainer = Trainer(samples, regions, task.classes, task.positive, self.config, folder, task.group, self.start,
                           log, progress, self.make(task.classes))  # fmt: skip
         self.network_ = trainer.run()
         history = trainer.history
@@ -59,28 +59,28 @@ class Network(Baseline):
         return self
 
     @torch.inference_mode()
-    def predict_proba(self, pictures: Sequence[Prepared], samples: Sequence[Sample], order: np.ndarray) -> np.ndarray:
-        device = self.task.team.device
+    def predict_proba(self, regions: Sequence[LungRegion], samples: Sequence[Sample], order: np.ndarray) -> np.ndarray:
+        device = self.task.group.device
         dtype = choose_precision(self.config.precision, device)
         lungs = getattr(self.network_, "wants_lungs", False)
-        views = Views(pictures, samples, np.asarray(order, int), self.task.size, self.config, lungs=lungs)
+        views = Views(regions, samples, np.asarray(order, int), self.task.size, self.config, lungs=lungs)
         tables = [np.zeros((0, self.task.classes))]
         for batch, _ in loader(views, plain_batches(len(views), _BATCH), 0):
             shown = (batch.to(device).float() / 255.0).contiguous(memory_format=torch.channels_last)
             with torch.autocast(device.type, None if dtype is torch.float32 else dtype, dtype is not torch.float32):
                 logits = self.network_(shown)
-            # in double precision the surest slices still differ
+            # double precision keeps the most confident slices apart
             tables.append(logits.float().cpu().double().softmax(1).numpy())
         return np.concatenate(tables)
 
 
-class FeCnnForm(Network):
-    """FeCNN, one of table 4's forms of it, or a backbone of table 3 with two dense ReLU layers and a linear one.
+class FeCnnVariant(Network):
+    """FeCNN, one of its variants of table 4, or a backbone of table 3 with two dense ReLU layers and a linear one.
 
-    Deviations from the backbones' own papers: the gray slice in three equal channels, average pooling before the dense
-    layers for VGG16, too, and the same optimizer and views for all. A backbone without ImageNet weights starts from
-    random numbers; one without batch norm (VGG16) then from the normal distribution of He 2015, because torch's own
-    start lets the signal fade on the way through 13 layers.
+    Deviations from the backbones' papers: the gray slice in three equal channels, average pooling before the dense
+    layers also for VGG16, the same optimizer and augmentation for all. A backbone without ImageNet weights starts from
+    random weights; one without batch norm (VGG16) from those of He 2015, because with torch's default the signal decays
+    over 13 layers.
     """
 
     def __init__(self, task: Task, backbone: str | None = None, fpn: bool = True, fusion: bool = True) -> None:
@@ -97,17 +97,16 @@ class FeCnnForm(Network):
         c = self.config
         network = FeCNN(c.backbone, classes, c.fpn, c.fusion, dropout=c.dropout)
         if self.start is None:
-            start_without_batch_norm(network.backbone_maps)
+            he_initialization(network.backbone_maps)
         return network
 
 
-def start_without_batch_norm(module: nn.Module) -> None:
-    """He 2015's start for convolutions of a module without batch norm: deviation sqrt(2 / inputs), no bias."""
+def he_initialization(module: nn.Module) -> None:
+    """Initialize the convolutions of a module without batch norm as in He 2015; other modules stay unchanged."""
     if any(isinstance(layer, nn.BatchNorm2d) for layer in module.modules()):
         return
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d):
-            inputs = layer.in_channels * math.prod(layer.kernel_size) // layer.groups
-            nn.init.normal_(layer.weight, std=math.sqrt(2 / inputs))
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)

@@ -1,6 +1,6 @@
-"""WsNet, the weakly supervised multi-scale network of Hu 2020 (IEEE Access 8:118869), to which table 3 compares.
+"""WsNet, the weakly supervised multi-scale network of Hu 2020 (IEEE Access 8:118869) in table 3.
 
-Table 3 cites Panwar 2020 for it; the text and the name say Hu 2020.
+Table 3 cites Panwar 2020 for it; text and name indicate Hu 2020.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ class WsNet(nn.Module):
     """VGG-like blocks; class maps by 1x1 convolution on conv3, conv4 and conv5, global max pooling, summed scores.
 
     Deviations: batch norm after every convolution, without which a network of this depth does not learn from random
-    numbers within a small budget; half of VGG16's widths (chosen here); scores are summed as logits under one softmax
-    with cross-entropy, as every system here is trained.
+    weights within a small budget; half of VGG16's widths (chosen here); scores are summed as logits of one softmax with
+    cross-entropy, as for every system here.
     """
 
     def __init__(self, classes: int = 2) -> None:

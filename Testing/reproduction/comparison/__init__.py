@@ -1,5 +1,5 @@
-"""``lesion-analysis compare``: every system of tables 3 and 4 on the same split of the same slices.
+"""Trains and tests every system of tables 3 and 4 on the same split of the same slices.
 
-``data`` is the beginning, ``runs`` trains one system after the other, ``published`` holds the paper's figures,
-``report`` makes tables and plots of the results, ``main`` is the door.
+``compare_command`` parses the options, ``comparison_data`` prepares the slices, ``comparison_runs`` trains one system
+after the other, and ``comparison_report`` makes tables and plots. ``compare_systems`` runs all on ``../shared/data``.
 """

@@ -1,4 +1,4 @@
-"""What a comparison begins with: the slices with their split and the start weights, the same whenever it goes on."""
+"""Data and initial weights of a comparison, recorded so that it can be continued."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from LesionAnalysisLib.atomic_io import discard, holds_nothing
+from LesionAnalysisLib.atomic_io import is_empty_folder, remove_atomically
 from LesionAnalysisLib.network.backbones import find_imagenet
 from LesionAnalysisTrainingLib.checkpoint import write_json
 from LesionAnalysisTrainingLib.dataset import TEST, TRAIN, VALIDATION, Sample, collect
@@ -20,7 +20,7 @@ QUICK_SLICES = {TRAIN: 256, VALIDATION: 96, TEST: 96}
 
 
 class Folder(Run):
-    """A run whose work lies in the very folder that it was given, and stays there."""
+    """A run that works in its output folder."""
 
     @property
     def work(self) -> Path:
@@ -28,16 +28,16 @@ class Folder(Run):
 
 
 def prepared(run: Run, quick: bool, overwrite: bool) -> tuple[TrainingData, dict[str, Path | None]]:
-    """Data with its split, and start weights by backbone, as a comparison that is there already began with them.
+    """Data with their split, and initial weights by backbone; those of the comparison that is continued, if any.
 
     Args:
-        run: its folder takes ``compare.json``.
-        quick: leave out all but ``QUICK_SLICES``, evenly.
-        overwrite: drop the comparison that is there.
+        run: ``compare.json`` is written into its folder.
+        quick: keep only ``QUICK_SLICES``, evenly spaced.
+        overwrite: delete an existing comparison.
 
     Raises:
-        FileExistsError: the folder holds something else than a comparison.
-        ValueError: the data cannot be trained on, or the comparison there has other settings or data.
+        FileExistsError: the folder contains something other than a comparison.
+        ValueError: the data are unsuitable, or the existing comparison has other settings or data.
     """
     record = run.work / RECORD
     if record.is_file() and not overwrite:
@@ -45,19 +45,19 @@ def prepared(run: Run, quick: bool, overwrite: bool) -> tuple[TrainingData, dict
         facts = json.loads(record.read_text(encoding="utf-8"))
         if facts.get("quick") != quick:
             raise ValueError(f"The comparison in {run.work} was started {'with' if facts.get('quick') else 'without'} "
-                             "--quick: go on with it so, or start anew with --overwrite.")  # fmt: skip
+                             "--quick: continue it that way, or start over with --overwrite.")  # fmt: skip
         return found, {name: path and Path(path) for name, path in facts["starts"].items()}
-    if run.work.is_dir() and not holds_nothing(run.work) and not record.is_file():
-        raise FileExistsError(f"{run.work} holds something else than a comparison: choose another folder.")
-    for folder in ("systems", "pictures"):  # before the record, without which the folder would be a stranger's
-        discard(run.work / folder)
+    if run.work.is_dir() and not is_empty_folder(run.work) and not record.is_file():
+        raise FileExistsError(f"{run.work} contains something other than a comparison: choose another folder.")
+    for folder in ("systems", "slices"):  # before the record, by which the folder is recognized
+        remove_atomically(run.work / folder)
     starts = _starts(run.config, run.log)
     collected = collect(run.folders, run.config, workers_of(run.config), part_of(run.progress, 0.0, 0.05))
     samples = _thinned(collected.samples) if quick else collected.samples
     for line in collected.report.lines():
         run.log(line)
     if quick:
-        run.log(f"A quick try: {len(samples)} of the {len(collected.samples)} slices take part.")
+        run.log(f"Quick run: {len(samples)} of the {len(collected.samples)} slices are used.")
     found = TrainingData(collected.classes, collected.positive, samples, collected.report.to_dict(), None)
     run.work.mkdir(parents=True, exist_ok=True)
     write_json(record, {
@@ -68,7 +68,7 @@ def prepared(run: Run, quick: bool, overwrite: bool) -> tuple[TrainingData, dict
 
 
 def _starts(config: TrainingConfig, log: Callable[[str], None]) -> dict[str, Path | None]:
-    """ImageNet weights of every backbone: the configured file for its own backbone, torch's cache for the others."""
+    """ImageNet weights by backbone: the configured file for the configured backbone, torch's cache for the others."""
     starts: dict[str, Path | None] = {}
     for backbone in dict.fromkeys((config.backbone, "resnet50", "vgg16", "xception")):
         if config.imagenet is None:
@@ -79,14 +79,13 @@ def _starts(config: TrainingConfig, log: Callable[[str], None]) -> dict[str, Pat
             starts[backbone] = find_imagenet(backbone)
     missing = [name for name, path in starts.items() if path is None]
     if missing:
-        rest = "." if len(missing) == len(starts) else "; rows that start from ImageNet have an advantage."
-        log(f"Warning: {', '.join(missing)} start from random numbers, as there are no ImageNet weights for "
-            f"{'it' if len(missing) == 1 else 'them'}{rest}")  # fmt: skip
+        rest = "." if len(missing) == len(starts) else "; systems with ImageNet weights have an advantage."
+        log(f"Warning: no ImageNet weights for {', '.join(missing)}: training starts from random weights{rest}")
     return starts
 
 
 def _thinned(samples: Sequence[Sample]) -> list[Sample]:
-    """Some slices of every split, evenly over its classes and, in the order of the data, over its patients."""
+    """Some slices of every split, evenly over classes and, in the order of the data, over patients."""
     kept: set[int] = set()
     for split, most in QUICK_SLICES.items():
         labels = sorted({s.label for s in samples if s.split == split})

@@ -1,4 +1,4 @@
-"""What a comparison shows: tables 3 and 4 with intervals beside the paper's figures, curves, one page."""
+"""Report of a comparison: tables 3 and 4 with intervals beside the paper's figures, curves, one HTML page."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import Any
 
 import numpy as np
 from LesionAnalysisLib import RESEARCH_NOTICE
-from LesionAnalysisLib.atomic_io import whole_file
+from LesionAnalysisLib.atomic_io import atomic_file
 from LesionAnalysisTrainingLib import plots
-from LesionAnalysisTrainingLib.checkpoint import json_bytes, write_whole
+from LesionAnalysisTrainingLib.checkpoint import json_bytes, write_atomically
 from LesionAnalysisTrainingLib.dataset import TEST
-from LesionAnalysisTrainingLib.evaluate.evaluation_report import Plot, Report
-from LesionAnalysisTrainingLib.evaluate.html_page import page
-from LesionAnalysisTrainingLib.evaluate.report_tables import Ranged, Table
+from LesionAnalysisTrainingLib.evaluate.evaluation_report import Plot, Ranged, Report, Table
+from LesionAnalysisTrainingLib.evaluate.report_folder import page
 from LesionAnalysisTrainingLib.metrics import diagnosis_figures, pr_curve, roc_curve
-from LesionAnalysisTrainingLib.metrics.paired_bootstrap import Difference, auc_difference
+from LesionAnalysisTrainingLib.metrics.significance import Difference, auc_difference
 from LesionAnalysisTrainingLib.plots.canvas import count
 from LesionAnalysisTrainingLib.training_config import TrainingConfig
 
+from reproduction.published import DATASETS, TABLE_4, published
+
 from .comparison_data import QUICK_SLICES
 from .comparison_runs import Compared, Result
-from .published import DATASETS, TABLE_4, published
 
 OURS = "FeCNN"
 FIGURES = {"accuracy": "accuracy", "precision": "precision", "recall": "sensitivity", "F1": "f1", "AUC": "auc",
@@ -33,7 +33,7 @@ _PLACES = {"test": "the test slices", "val": "the validation slices"}
 
 
 def make_report(compared: Compared) -> Report:
-    """Measure every result: tables, plots and notes, nothing written yet."""
+    """Tables, plots and notes with the metrics of every result; writes nothing."""
     rows = [_measure(compared, result, _ours(compared)) for result in compared.results]
     if not rows:
         raise ValueError("No system could be trained: there is nothing to compare.")
@@ -45,51 +45,51 @@ def make_report(compared: Compared) -> Report:
 
 
 def budget(config: TrainingConfig) -> str:
-    """What every system may use, in words."""
+    """The training budget of every system as text."""
     phases = " and ".join(f"{count(p.epochs, 'epoch')} at {p.size} px in batches of {p.batch}" for p in config.phases)
     drawn = config.samples_per_epoch if config.balance else None
-    words = f"{drawn} slices an epoch" if drawn else "as many slices an epoch as there are for training"
+    words = f"{drawn} slices per epoch" if drawn else "as many slices an epoch as there are for training"
     return f"{phases}, {words}"
 
 
 def printed(report: Report) -> str:
-    """Table 3 for a terminal, in three parts, since its intervals make long lines."""
+    """Table 3 for a terminal, in three parts because of its width."""
     table = report.tables[0]
     parts = {
         table.title: ("accuracy", "precision", "recall", "F1"),
-        f"The same: areas under the curves, and their difference to {OURS}": ("AUC", "AP", *DIFFERENCE),
-        "Accuracies that the paper printed, of its own data": PAPER,
+        f"Areas under the curves and their difference to {OURS}": ("AUC", "AP", *DIFFERENCE),
+        "Accuracies printed in the paper, on its own data": PAPER,
     }
     return "\n".join(_only(table, ("system", *columns), title).text() for title, columns in parts.items())
 
 
 def write(report: Report, folder: Path) -> None:
-    """Write metrics.json, a CSV for each table, the plots and report.html into ``folder``, each file at once.
+    """Write metrics.json, a CSV file for each table, the plots and report.html into ``folder``.
 
     Raises:
-        OSError: something cannot be written.
+        OSError: writing failed.
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "plots").mkdir(exist_ok=True)
     for plot in report.plots:
         for kind in ("png", "svg"):
             path = folder / "plots" / f"{plot.name}.{kind}"
-            with whole_file(path) as unfinished:
+            with atomic_file(path) as unfinished:
                 plot.draw(unfinished)
     for table in report.tables:
-        write_whole(folder / f"{table.name}.csv", table.csv().encode())
+        write_atomically(folder / f"{table.name}.csv", table.csv().encode())
     tables = {t.name: {"title": t.title, "note": t.note, "rows": t.records()} for t in report.tables}
-    facts = {"schema": 1, "program": "lesion-analysis compare", "notice": RESEARCH_NOTICE, "title": report.title,
+    facts = {"schema": 1, "program": "compare_command", "notice": RESEARCH_NOTICE, "title": report.title,
              "subject": [list(row) for row in report.subject], "notes": report.notes, "tables": tables}  # fmt: skip
-    write_whole(folder / "metrics.json", json_bytes({**facts, **report.metrics}))
-    write_whole(folder / "report.html", page(report, folder / "plots").encode())
+    write_atomically(folder / "metrics.json", json_bytes({**facts, **report.metrics}))
+    write_atomically(folder / "report.html", page(report, folder / "plots").encode())
 
 
-# -- measured ---------------------------------------------------------------------------------------------
+# -- measuring --------------------------------------------------------------------------------------------
 
 
 def _ours(compared: Compared) -> np.ndarray | None:
-    """Probability (n,) of the disease by FeCNN, if it took part."""
+    """Probability (n,) of the disease by FeCNN, if it is included."""
     found = [r.probabilities[:, compared.positive] for r in compared.results if r.system.name == OURS]
     return found[0] if found else None
 
@@ -121,7 +121,7 @@ def _metrics(compared: Compared, rows: Sequence[dict[str, Any]]) -> dict[str, An
     }  # fmt: skip
 
 
-# -- shown ------------------------------------------------------------------------------------------------
+# -- tables -----------------------------------------------------------------------------------------------
 
 
 def _cells(row: dict[str, Any]) -> list[Any]:
@@ -134,8 +134,9 @@ def _cells(row: dict[str, Any]) -> list[Any]:
 
 
 def _table_3(rows: Sequence[dict[str, Any]], where: str) -> Table:
-    note = (f"Measured on {where}, positive from 0.5 on as in section 5, with 95 % intervals over patients. p: of the "
-            f"AUC against {OURS}'s, by a paired bootstrap over patients. The paper's accuracies are of its own data.")
+    note = (f"Measured on {where} with a threshold of 0.5 as in section 5; 95 % intervals from a patient-level "
+            f"bootstrap. p: paired bootstrap of the AUC difference to {OURS}. The paper's accuracies refer to its own "
+            "data.")
     columns = ("system", *FIGURES, *DIFFERENCE, *PAPER)
     return Table("table3", f"Table 3: all systems on {where}", columns, [[r["name"], *_cells(r)] for r in rows], note)
 
@@ -146,19 +147,20 @@ def _table_4(rows: Sequence[dict[str, Any]], where: str) -> Table:
              for name, (fpn, fusion, _) in TABLE_4.items() if name in named]  # fmt: skip
     columns = ("system", "FPN", "fusion", *FIGURES, *DIFFERENCE, *PAPER)
     return Table("table4", f"Table 4: the modules of {OURS} on {where}", columns, cells,
-                 "Figures, intervals and p as in table 3.")  # fmt: skip
+                 "Metrics, intervals and p as in table 3.")  # fmt: skip
 
 
 def _systems(results: Sequence[Result]) -> Table:
-    columns = ("system", "what it is", "from", "starts from", "parameters", "epochs", "chosen epoch", "seconds")
+    columns = ("system", "description", "reference", "initial weights", "parameters", "epochs", "chosen epoch",
+               "seconds")  # fmt: skip
     rows = []
     for r in results:
-        learnt = "epochs" in r.facts
-        start = (r.facts.get("start") or "random numbers") if learnt else "no weights"
+        network = "epochs" in r.facts
+        start = (r.facts.get("start") or "random") if network else "none"
         rows.append([r.system.name, r.system.description, r.system.reference, start, r.facts.get("parameters"),
                      r.facts.get("epochs"), r.facts.get("chosen_epoch"), f"{r.facts['seconds']:.0f}"])  # fmt: skip
     return Table("systems", "The systems and their training", columns, rows,
-                 "A perceptron's chosen epoch is one of its own 150 passes over the features.")  # fmt: skip
+                 "The chosen epoch of a perceptron is one of its own 150 epochs.")  # fmt: skip
 
 
 def _plots(compared: Compared) -> list[Plot]:
@@ -174,11 +176,11 @@ def _plots(compared: Compared) -> list[Plot]:
 
 def _subject(compared: Compared) -> list[tuple[str, str]]:
     counts, labels = compared.counts, compared.labels
-    judged = ", ".join(f"{int((labels == c).sum())} {name}" for c, name in enumerate(compared.classes))
+    counts_by_class = ", ".join(f"{int((labels == c).sum())} {name}" for c, name in enumerate(compared.classes))
     return [
-        ("judged on", f"{_PLACES[compared.split]}: {judged}, {len(np.unique(compared.patients))} patients"),
-        ("slices", f"{counts['train']} for training, {counts['val']} for validation, {counts['test']} for the test"),
-        ("split", {"patients": "by patient", "random": "at random, slice by slice"}[compared.config.split]),
+        ("evaluated on", f"{_PLACES[compared.split]}: {counts_by_class}, {len(np.unique(compared.patients))} patients"),
+        ("slices", f"{counts['train']} training, {counts['val']} validation, {counts['test']} test"),
+        ("split", {"patients": "by patient", "random": "slices at random"}[compared.config.split]),
         ("budget of each system", budget(compared.config)), ("recipe", compared.config.recipe),
         ("seed", str(compared.config.seed)), ("backbone of FeCNN", compared.config.backbone),
     ]  # fmt: skip
@@ -187,24 +189,24 @@ def _subject(compared: Compared) -> list[tuple[str, str]]:
 def _notes(compared: Compared) -> list[str]:
     notes = []
     if compared.quick:
-        notes.append(f"This was a quick try: at most {QUICK_SLICES['train']} training slices and a budget that teaches "
-                     "little. Its figures say that everything works, not which system is better.")  # fmt: skip
+        notes.append(f"This was a quick run with at most {QUICK_SLICES['train']} training slices and a small budget: "
+                     "it shows that everything works, not which system is better.")  # fmt: skip
     if compared.split != TEST:
-        notes.append("There is no test split with both kinds of slices, so all are judged on validation, which also "
-                     "chose the epochs: systems with epochs look a little too good.")  # fmt: skip
+        notes.append("No test split contains both classes, so all systems are evaluated on validation slices, which "
+                     "also selected the epochs: systems with epochs are optimistically biased.")  # fmt: skip
     notes += [f"{name} is missing: {why}" for name, why in compared.failed.items()]
-    notes += [f"{r.system.name} and {r.same_as} are the same network, which was trained once."
+    notes += [f"{r.system.name} and {r.same_as} are the same network, trained once."
               for r in compared.results if r.same_as]  # fmt: skip
     starts = {bool(r.facts["start"]) for r in compared.results if "epochs" in r.facts}
     if len(starts) == 2:
-        notes.append("Some networks start from ImageNet and others from random numbers, which is a disadvantage with "
-                     "few slices: see the table of the systems.")  # fmt: skip
+        notes.append("Some networks have ImageNet weights and others random ones, which is a disadvantage with few "
+                     "slices: see the table of the systems.")  # fmt: skip
     if any(r.system.name == "COVIDNet-CT" for r in compared.results):
-        notes.append("COVIDNet-CT stands for a network of the published block design: the original's layers were never "
+        notes.append("COVIDNet-CT is a network with the published block design: the layers of the original were never "
                      "published as code.")  # fmt: skip
-    notes.append("Machines and perceptrons learn from the same slices as the networks, unaugmented and all at once.")
-    notes.append(f"The paper's accuracy of {OURS} on its data set Own is left out, as it cannot be: it lies above "
-                 "those of both its classes.")  # fmt: skip
+    notes.append("SVMs and perceptrons learn from the same slices as the networks, without augmentation.")
+    notes.append(f"The paper's accuracy of {OURS} on its data set Own is left out because it is impossible: it exceeds "
+                 "the accuracies of both classes.")  # fmt: skip
     return [*notes, *compared.report.get("warnings", ())]
 
 

@@ -1,9 +1,7 @@
-"""Every system of tables 3 and 4, trained and tested on the same split, one after the other, and restartable.
+"""Trains and tests all systems on the same split, one after the other; an interrupted comparison can be continued.
 
-``compare`` leaves in its folder ``compare.json`` (data, split, settings), ``pictures`` (the prepared slices) and, for
-each system, ``systems/<name>/result.json``, which appears when it is done; an unfinished network has its checkpoint
-there. ``data`` is the beginning, ``report`` makes tables and plots of the results (``paired``
-and ``published`` help), ``main`` is the door.
+The folder of ``compare`` contains ``compare.json`` (data, split, settings), ``slices`` (the prepared slices) and
+``systems/<name>/result.json`` of each finished system, or the checkpoint of an unfinished network.
 """
 
 from __future__ import annotations
@@ -17,13 +15,13 @@ from typing import Any
 
 import numpy as np
 from LesionAnalysisLib.network.devices import choose_device
-from LesionAnalysisLib.text import sentence
+from LesionAnalysisLib.text import error_message
 from LesionAnalysisTrainingLib.checkpoint import save_checkpoint, write_json
 from LesionAnalysisTrainingLib.dataset import TEST, TRAIN, VALIDATION, Sample
-from LesionAnalysisTrainingLib.distributed import Team
+from LesionAnalysisTrainingLib.distributed import ProcessGroup
 from LesionAnalysisTrainingLib.trainer import CHECKPOINT, Progress
 from LesionAnalysisTrainingLib.training_config import TrainingConfig
-from LesionAnalysisTrainingLib.training_run import Run, folders_of, open_store, part_of, repeatable, shown_slices_of
+from LesionAnalysisTrainingLib.training_run import Run, deterministic, folders_of, open_store, part_of, usable_slices
 
 from ..baselines import Baseline, System, Task
 from .comparison_data import SCHEMA, Folder, prepared
@@ -34,27 +32,27 @@ FIRST, LAST = 0.12, 0.97  # share of the progress at which the first system begi
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """What one system said about the n slices on which all are judged."""
+    """Predictions of one system on the n test slices."""
 
     system: System
     probabilities: np.ndarray  # (n, C)
-    facts: dict[str, Any]  # start, parameters, slices, seconds and others
-    same_as: str | None = None  # another row with the same network, whose result this is
+    facts: dict[str, Any]  # initial weights, parameters, slices, seconds and others
+    same_as: str | None = None  # another system with the same network, whose result this is
 
 
 @dataclass(frozen=True, eq=False)
 class Compared:
-    """All results, and what they were measured on."""
+    """All results and the slices on which they were measured."""
 
     classes: tuple[str, ...]
     positive: int
-    split: str  # of the slices on which all are judged: test, or val
+    split: str  # of the evaluated slices: test, or val
     labels: np.ndarray  # (n,) class indices of those slices
     patients: np.ndarray  # (n,)
     sources: np.ndarray  # (n,)
     counts: dict[str, int]  # slices by split
     results: list[Result]  # in the order of the tables
-    failed: dict[str, str]  # by name of the system, a sentence
+    failed: dict[str, str]  # reasons by name of the system
     config: TrainingConfig
     quick: bool
     report: dict[str, Any] = field(default_factory=dict)  # of the data
@@ -70,7 +68,7 @@ def compare(data: str | os.PathLike | Sequence[str | os.PathLike], output: str |
     last whole epoch.
 
     Args:
-        data: one or more folders laid out as the README says.
+        data: one or more folders laid out as docs/how-to/training.md says.
         output: the folder of the comparison.
         systems: see ``baselines.find_systems``.
         config: the split, the views and the budget of all; None for the improved recipe.
@@ -87,14 +85,14 @@ def compare(data: str | os.PathLike | Sequence[str | os.PathLike], output: str |
     """
     run = Folder(folders_of(data), Path(os.path.abspath(output)), config or TrainingConfig(), log=log,
                   progress=progress or (lambda *_: None))  # fmt: skip
-    team = Team(choose_device(run.config.device))
-    with repeatable():
+    group = ProcessGroup(choose_device(run.config.device))
+    with deterministic():
         found, starts = prepared(run, quick, overwrite)
-        samples, pictures = shown_slices_of(run, found, open_store(run, found.samples, team))
-        task = Task(len(found.classes), found.positive, run.config, team, starts)
-        split = _judged(samples, found.positive)
+        samples, regions = usable_slices(run, found, open_store(run, found.samples, group))
+        task = Task(len(found.classes), found.positive, run.config, group, starts)
+        split = _evaluated(samples, found.positive)
         order = np.array([i for i, s in enumerate(samples) if s.split == split], int)
-        each = _Each(run, task, samples, pictures, order, keep_networks)
+        each = _Each(run, task, samples, regions, order, keep_networks)
         each.work(systems)
     labels, patients, sources = (np.array([getattr(samples[i], name) for i in order])
                                  for name in ("label", "patient", "source"))  # fmt: skip
@@ -104,11 +102,11 @@ def compare(data: str | os.PathLike | Sequence[str | os.PathLike], output: str |
 
 
 class _Each:
-    """One system after the other: its finished result, or its training."""
+    """Loads the finished result of each system, or trains it."""
 
-    def __init__(self, run: Run, task: Task, samples: list[Sample], pictures: Any, order: np.ndarray,
+    def __init__(self, run: Run, task: Task, samples: list[Sample], regions: Any, order: np.ndarray,
                  keep_networks: bool) -> None:  # fmt: skip
-        self.run, self.task, self.samples, self.pictures, self.order = run, task, samples, pictures, order
+        self.run, self.task, self.samples, self.regions, self.order = run, task, samples, regions, order
         self.keep_networks = keep_networks
         self.results: list[Result] = []
         self.failed: dict[str, str] = {}
@@ -123,7 +121,7 @@ class _Each:
             try:
                 result = self._result(system, baseline, recipe, part_of(self.run.progress, start, end))
             except (ValueError, RuntimeError) as error:  # the other systems can still be compared
-                self.failed[system.name] = sentence(error)
+                self.failed[system.name] = error_message(error)
                 self.run.log(f"{system.name} failed: {self.failed[system.name]}")
                 continue
             self.recipes.setdefault(recipe, result)
@@ -133,13 +131,13 @@ class _Each:
         folder = self.run.work / "systems" / system.slug
         done = self._finished(system, baseline, folder)
         if done is not None:
-            self.run.log(f"{system.name}: done before.")
+            self.run.log(f"{system.name}: already finished.")
             _drop_progress(folder)
             return done
-        twin = self.recipes.get(recipe)
-        if twin is not None:
-            self.run.log(f"{system.name}: the same network as {twin.system.name}, not trained twice.")
-            result = Result(system, twin.probabilities, twin.facts, twin.system.name)
+        same = self.recipes.get(recipe)
+        if same is not None:
+            self.run.log(f"{system.name}: the same network as {same.system.name}, trained once.")
+            result = Result(system, same.probabilities, same.facts, same.system.name)
         else:
             result = self._trained(system, baseline, folder, progress)
         folder.mkdir(parents=True, exist_ok=True)
@@ -152,19 +150,19 @@ class _Each:
 
     def _trained(self, system: System, baseline: Baseline, folder: Path, progress: Progress) -> Result:
         folder.mkdir(parents=True, exist_ok=True)
-        baseline.fit(self.pictures, self.samples, folder, lambda line: self.run.log(f"{system.name}: {line}"),
+        baseline.fit(self.regions, self.samples, folder, lambda line: self.run.log(f"{system.name}: {line}"),
                      lambda share, message="": progress(share, f"{system.name}: {message}"))  # fmt: skip
-        probabilities = baseline.predict_proba(self.pictures, self.samples, self.order)
+        probabilities = baseline.predict_proba(self.regions, self.samples, self.order)
         if not np.isfinite(probabilities).all():
-            raise RuntimeError("its probabilities are no numbers: lower the learning rate.")
+            raise RuntimeError("its probabilities are not finite: lower the learning rate.")
         network = getattr(baseline, "network_", None)
         if self.keep_networks and network is not None:
             save_checkpoint(folder / NETWORK, {"network": network.state_dict()}, baseline.recipe)
-        self.run.log(f"{system.name}: learnt in {baseline.facts_['seconds']:.0f} s.")
+        self.run.log(f"{system.name}: trained in {baseline.facts_['seconds']:.0f} s.")
         return Result(system, probabilities, baseline.facts_)
 
     def _finished(self, system: System, baseline: Baseline, folder: Path) -> Result | None:
-        """The result that is there already; None where there is none, or it belongs to other slices."""
+        """The stored result; None where there is none or it belongs to other slices."""
         try:
             stored = json.loads((folder / RESULT).read_text(encoding="utf-8"))
             own = {"schema": SCHEMA, "system": system.name, "recipe": baseline.recipe, "order": self.order.tolist()}
@@ -179,12 +177,12 @@ class _Each:
 
 
 def _drop_progress(folder: Path) -> None:
-    """A result has the history, and nothing goes on from it."""
+    """Delete what only an unfinished training needs; the result includes the history."""
     for name in (CHECKPOINT, "history.json"):
         (folder / name).unlink(missing_ok=True)
 
 
-def _judged(samples: Sequence[Sample], positive: int) -> str:
-    """The split on which all are judged: the test's where it has slices of both kinds, else validation's."""
-    kinds = {s.label == positive for s in samples if s.split == TEST}
-    return TEST if len(kinds) == 2 else VALIDATION
+def _evaluated(samples: Sequence[Sample], positive: int) -> str:
+    """The split for the evaluation: test where it has slices of both classes, else validation."""
+    labels = {s.label == positive for s in samples if s.split == TEST}
+    return TEST if len(labels) == 2 else VALIDATION

@@ -1,9 +1,9 @@
-"""Inputs as hospitals have them: damaged, odd, of another kind, or just unusual; each with how it has to end.
+"""Malformed and unusual inputs as they occur in clinical data, each with its expected outcome.
 
-``INPUTS`` maps a name to an ``Odd``.
+``INPUTS`` maps a name to an ``OddInput``.
 """
 
-from . import damaged, values, geometry, bodies, names, dicom, pictures  # isort: skip # noqa: F401
-from .base import EITHER, GOOD, INPUTS, REFUSED
+from . import damaged, values, geometry, bodies, names, dicom, images  # isort: skip # noqa: F401
+from .base import EITHER, GOOD, INPUTS, REJECTED
 
-__all__ = ["EITHER", "GOOD", "INPUTS", "REFUSED"]
+__all__ = ["EITHER", "GOOD", "INPUTS", "REJECTED"]

@@ -1,4 +1,4 @@
-"""Other parts of the body, and chests that differ."""
+"""Other parts of the body, and unusual chests."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
-from .base import EITHER, REFUSED, add, chest, of, save
+from .base import EITHER, REJECTED, add, changed, chest, save
 
 
 def body() -> np.ndarray:
-    """(20, 96, 96) int16: a trunk of soft tissue in air."""
+    """(20, 96, 96) int16: a body of soft tissue in air."""
     rows, columns = np.ogrid[:96, :96]
     hu = np.full((20, 96, 96), -1000, np.int16)
     hu[:, ((rows - 48) / 34) ** 2 + ((columns - 48) / 44) ** 2 <= 1] = 40
@@ -22,7 +22,7 @@ def body() -> np.ndarray:
 def abdomen(folder: Path) -> Path:
     hu = body()
     for row, column in ((40, 40), (44, 60), (52, 50)):  # bowel gas
-        hu[8:12, row : row + 5, column : column + 6] = -800
+        hu[8:12, row:row + 5, column:column + 6] = -800
     return save(hu, folder)
 
 
@@ -47,7 +47,7 @@ def knee(folder: Path) -> Path:
 
 
 def side(hu: np.ndarray, value: int) -> np.ndarray:
-    """What is lung on one side, at this value."""
+    """Set the lung on one side to ``value``."""
     half = hu[:, :, 48:]
     half[(half < -300) & (chest_inside()[:, :, 48:])] = value
     return hu
@@ -65,14 +65,14 @@ def arms_down(hu: np.ndarray) -> np.ndarray:
     return hu
 
 
-add("abdomen", abdomen, REFUSED, "lungs")
-add("head", head, REFUSED, "lungs")
-add("knees", knee, REFUSED, "lungs")
-add("one lung removed", partial(of, partial(side, value=20)))
-add("one lung white", partial(of, partial(side, value=-20)))
-add("contrast medium", partial(of, lambda hu: np.where((hu > 20) & (hu < 80), hu + 300, hu).astype(np.int16)))
-add("arms down", partial(of, arms_down))
+add("abdomen", abdomen, REJECTED, "lungs")
+add("head", head, REJECTED, "lungs")
+add("knees", knee, REJECTED, "lungs")
+add("one lung removed", partial(changed, partial(side, value=20)))
+add("one lung fully consolidated", partial(changed, partial(side, value=-20)))
+add("contrast medium", partial(changed, lambda hu: np.where((hu > 20) & (hu < 80), hu + 300, hu).astype(np.int16)))
+add("arms down", partial(changed, arms_down))
 add("cut off by the field of view", lambda f: save(chest()[:, 16:80, 14:82], f))
-add("seen upside down", partial(of, lambda hu: hu[:, ::-1]))
+add("upside down", partial(changed, lambda hu: hu[:, ::-1]))
 add("only the bases", lambda f: save(chest()[:6], f), EITHER)
-add("nothing but air", partial(of, lambda hu: hu * 0 - 1000 + np.indices(hu.shape)[0].astype(np.int16)), REFUSED)
+add("only air", partial(changed, lambda hu: hu * 0 - 1000 + np.indices(hu.shape)[0].astype(np.int16)), REJECTED)

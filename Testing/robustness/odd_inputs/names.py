@@ -1,4 +1,4 @@
-"""Names of files, and what is no file."""
+"""File names, and paths that are not image files."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from functools import partial
 from pathlib import Path
 
-from .base import REFUSED, add, chest, save
+from .base import REJECTED, add, chest, save
 
 NAMES = ("Лёгкие 肺.nii.gz", f"{'long' * 48}.nii.gz", "two words.nii.gz", "-o.nii.gz", "it's \"ct\".nii.gz",
          "a\nb.nii.gz", ".hidden.nii.gz", "CT.NII.GZ", "a.b.c.nrrd", "100%.mha", "con.nrrd", "$(id).nrrd")  # fmt: skip
@@ -18,7 +18,7 @@ def named(name: str, folder: Path) -> Path:
     return plain.rename(folder / name)
 
 
-def nothing(folder: Path) -> Path:
+def missing(folder: Path) -> Path:
     return folder / "absent.nii.gz"
 
 
@@ -27,29 +27,29 @@ def empty_folder(folder: Path) -> Path:
     return folder / "folder.nii.gz"
 
 
-def text(name: str, folder: Path) -> Path:
+def text_file(name: str, folder: Path) -> Path:
     (folder / name).write_text("not a volume\n" * 20)
     return folder / name
 
 
-def loop(folder: Path) -> Path:
+def self_link(folder: Path) -> Path:
     (folder / "loop.nii.gz").symlink_to(folder / "loop.nii.gz")
     return folder / "loop.nii.gz"
 
 
-def texts(folder: Path) -> Path:
+def documents(folder: Path) -> Path:
     for name in ("a.txt", "b.docx", "c.pdf"):
-        text(name, folder)
+        text_file(name, folder)
     return folder
 
 
 for name in NAMES:
     add(f"named {name[:20]!r}", partial(named, name))
-add("an absent file", nothing, REFUSED)
-add("an empty folder with the name of a file", empty_folder, REFUSED)
-add("a folder of texts", texts, REFUSED)
-add("a link to itself", loop, REFUSED)
+add("a missing file", missing, REJECTED)
+add("an empty folder with the name of a file", empty_folder, REJECTED)
+add("a folder of documents", documents, REJECTED)
+add("a link to itself", self_link, REJECTED)
 for name in ("a.nii.gz", "a.nrrd", "a.mha", "a.dcm", "a.png", "a.xyz", "DICOMDIR"):
-    add(f"a text called {name}", partial(text, name), REFUSED)
+    add(f"a text file named {name}", partial(text_file, name), REJECTED)
 if os.name == "posix":
-    add("a device", lambda f: Path("/dev/null"), REFUSED)
+    add("a device", lambda f: Path("/dev/null"), REJECTED)
