@@ -533,6 +533,8 @@ class LesionAnalysisLogic(ScriptedLoadableModuleLogic):
 class LesionAnalysisTest(ScriptedLoadableModuleTest):
     """Analyzes a small phantom; skipped, and reported as skipped, if a package that the analysis needs is missing."""
 
+    _analysis = None  # of the phantom, computed once
+
     def setUp(self):
         slicer.mrmlScene.Clear()
 
@@ -562,8 +564,11 @@ class LesionAnalysisTest(ScriptedLoadableModuleTest):
         if missing:
             self.skipTest(f"{', '.join(missing)} not installed")
         volumeNode = makeSampleVolume(shape=(16, 128, 128), spacing=(2.8, 2.8, 18.0), name="TestPhantom")
-        logic = LesionAnalysisLogic()
-        logic.analyze(volumeNode, device="cpu", threshold=0.05)
+        logic, case = LesionAnalysisLogic(), type(self)
+        if case._analysis is None:
+            case._analysis = logic.analyze(volumeNode, device="cpu", threshold=0.05)
+        else:
+            logic.addToScene(case._analysis, volumeNode)
         return logic, volumeNode
 
     def test_EmptyVolumeIsRefused(self):

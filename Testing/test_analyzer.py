@@ -241,7 +241,8 @@ def test_the_default_is_the_preset_enhanced():
 
 def test_each_preset_clusters_lesions_by_what_its_clusters_were_learned_from(bundle, analysis):
     assert analysis.config["cluster_by"] == "density"
-    densities = {k: [s.mean_hu for one in analysis.lesions for s in one.slice_lesions if s.cluster == k] for k in (1, 2)}
+    parts = [part for lesion in analysis.lesions for part in lesion.slice_lesions]
+    densities = {k: [part.mean_hu for part in parts if part.cluster == k] for k in (1, 2)}
     dense = 1 + bundle.clusters.density.cluster_centers_.sum(1).argmax()
     assert all(densities.values()) and np.mean(densities[dense]) > np.mean(densities[3 - dense]) + 200
     paper = LesionAnalyzer(bundle, dataclasses.replace(AnalysisConfig.paper(), device="cpu"))

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from helpers_lungs import prepare_image
 from LesionAnalysisLib.lesions.features import density_profiles
 from LesionAnalysisLib.lesions.regions import Regions
-from LesionAnalysisLib.lungs import Preprocessing, lung_slices, prepare_image, segment_lungs
+from LesionAnalysisLib.lungs import Preprocessing, lung_slices, segment_lungs
 from LesionAnalysisLib.phantom import make_phantom
 
 

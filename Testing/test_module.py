@@ -363,6 +363,8 @@ def test_analyze_shows_progress_then_results(widget, phantom):
     assert any(re.search(r"Slice \d+ of 20", text) for text in said)
     assert (widget.ui.analyzeButton.text, widget.ui.progressBar.visible) == ("Analyze", False)
     text = widget.ui.resultLabel.text
+    record = widget.logic.record(node)
+    assert all(f"{name} ({n})" in text for name, n in record.summary.lesions_by_cluster.items() if n)
     for words in ("lung slices positive", "Study probability", "Research use only", "Test model", "Lung involvement"):
         assert words in text
     assert widget.ui.lesionTable.rowCount == len(widget.logic.record(node).lesions) > 0
@@ -617,7 +619,7 @@ def test_the_table_sorts_by_number(shown):
     import qt
 
     table = shown[0].ui.lesionTable
-    volume = [table.horizontalHeaderItem(c).text() for c in range(table.columnCount)].index("Volume (ml)")
+    volume = [table.horizontalHeaderItem(c).text() for c in range(table.columnCount)].index("ml")
     table.sortItems(volume, qt.Qt.AscendingOrder)
     values = [float(table.item(row, volume).text()) for row in range(table.rowCount)]
     assert values == sorted(values)
@@ -651,7 +653,7 @@ def test_the_table_shows_type_cluster_and_activation_under_a_heading_each(shown)
     widget, node, nodes = shown
     table = widget.ui.lesionTable
     headings = [table.horizontalHeaderItem(column).text() for column in range(table.columnCount)]
-    assert headings == ["Lesion", "Type", "Cluster", "Activation", "Volume (ml)", "Mean HU", "Slices"]
+    assert headings == ["ID", "Type", "Cluster", "Activation", "ml", "HU", "Slices"]
     for row, lesion in enumerate(widget.logic.record(node).lesions):
         cells = [table.item(row, column).text() for column in range(4)]
         assert cells[:3] == [str(lesion.id), lesion.type, str(lesion.cluster)]

@@ -14,9 +14,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers_lungs import prepare_image
 from helpers_training import chest_image, class_folders, other_image, save
 from helpers_volume import chest, refusal, write_series, write_volume
-from LesionAnalysisLib.lungs import LungRegion, Preprocessing, lung_slices, prepare_image, segment_lungs
+from LesionAnalysisLib.lungs import LungRegion, Preprocessing, lung_slices, segment_lungs
 from LesionAnalysisLib.phantom import make_phantom
 from LesionAnalysisLib.volume import read_ct
 from LesionAnalysisTrainingLib.dataset import (
@@ -558,7 +559,7 @@ def test_a_killed_fill_is_cleaned_up_and_done_again(samples, tmp_path):
     arguments = pickle.dumps((samples, tmp_path / "store", IMPROVED)).hex()
     path = os.pathsep.join(p for p in sys.path if p)
     code = subprocess.run([sys.executable, "-c", KILLED, arguments], env={**os.environ, "PYTHONPATH": path}).returncode
-    assert code == 9 and [p.suffix for p in (tmp_path / "store").iterdir()] == [".tmp"]
+    assert code == 9 and [p.name[0] for p in (tmp_path / "store").iterdir()] == ["."]  # hidden
     store = SliceStore(samples, tmp_path / "store", IMPROVED)
     assert store[1].found and sorted(p.suffix for p in (tmp_path / "store").iterdir()) == [".bin", ".json"]
 
@@ -567,7 +568,7 @@ def test_a_full_disk_is_reported_in_one_sentence(samples, tmp_path, monkeypatch)
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("LesionAnalysisTrainingLib.dataset.store.os.replace", full)
+    monkeypatch.setattr("LesionAnalysisLib.atomic_io.os.replace", full)
     message = refusal(lambda: SliceStore(samples, tmp_path / "store", IMPROVED), OSError)
     assert "disk is full" in message and list((tmp_path / "store").iterdir()) == []
 

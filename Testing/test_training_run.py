@@ -29,11 +29,21 @@ from thin_networks import thin_networks
 pytestmark = pytest.mark.usefixtures("one_thread", "thin")
 ROOT = Path(__file__).resolve().parents[1]
 ENVIRONMENT = os.environ | {
-    "PYTHONPATH": os.pathsep.join([str(ROOT / "LesionAnalysis"), str(ROOT / "LesionAnalysisTraining")]),
+    "PYTHONPATH": os.pathsep.join(str(ROOT / name) for name in ("LesionAnalysis", "LesionAnalysisTraining", "Testing",
+                                                                "Testing/robustness")),
     "OMP_NUM_THREADS": "1",
 }
 QUICK = ["--backbone", "resnet18", "--weights", "none", "--sizes", "64", "--batch", "8", "--device", "cpu",
-         "--workers", "1", "--precision", "float32"]  # fmt: skip
+         "--workers", "1", "--precision", "float32", "--epochs", "6"]  # fmt: skip
+MODULE = ["-m", "LesionAnalysisTrainingLib"]
+TWO = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+THIN = """
+import sys
+from LesionAnalysisLib.cli import main
+from thin_networks import thin_networks
+with thin_networks():
+    sys.exit(main(sys.argv[1:]))
+"""
 
 
 def make_data(folder, patients, slices=5, size=128):
@@ -48,8 +58,9 @@ def make_data(folder, patients, slices=5, size=128):
     return folder
 
 
-def cli(*arguments):
-    command = [sys.executable, "-m", "LesionAnalysisTrainingLib", "train", *map(str, arguments)]
+def cli(script, *arguments, start=()):
+    """Run ``train`` in a process of its own, or in those that ``start`` makes."""
+    command = [sys.executable, *start, *script, "train", *map(str, arguments)]
     return subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
 
 
@@ -73,9 +84,16 @@ def probabilities(model, data):
 
 @pytest.fixture(scope="module")
 def thin():
-    """In this process; the commands that are started train the real network."""
     with thin_networks():
         yield
+
+
+@pytest.fixture(scope="module")
+def script(tmp_path_factory):
+    """The command with thin networks."""
+    path = tmp_path_factory.mktemp("script") / "thin.py"
+    path.write_text(THIN)
+    return [str(path)]
 
 
 @pytest.fixture(scope="module")
@@ -195,7 +213,7 @@ def test_progress_only_rises_and_nothing_is_left_beside_the_model(model):
 
 
 def test_a_dry_run_shows_counts_and_writes_nothing(small, tmp_path):
-    done = cli(small, "--output", tmp_path / "model", "--dry-run")
+    done = cli(MODULE, small, "--output", tmp_path / "model", "--dry-run")
     assert done.returncode == 0, done.stderr
     assert "patients: " in done.stderr and "Nothing was written" in done.stdout
     assert not list(tmp_path.iterdir())
@@ -267,29 +285,30 @@ def weights_of(folder):
 
 
 @pytest.fixture(scope="module")
-def unbroken(small, tmp_path_factory):
+def unbroken(small, script, tmp_path_factory):
     output = tmp_path_factory.mktemp("unbroken") / "model"
-    done = cli(small, "--output", output, *QUICK, "--epochs", "2")
+    done = cli(script, small, "--output", output, *QUICK)
     assert done.returncode == 0, done.stderr
     return output
 
 
-def test_a_run_killed_in_mid_epoch_is_resumed_to_the_same_model(small, unbroken, tmp_path):
+def test_a_run_killed_in_mid_epoch_is_resumed_to_the_same_model(small, script, unbroken, tmp_path, capfd):
     output, work = tmp_path / "model", tmp_path / "model.training"
-    arguments = [small, "--output", output, *QUICK, "--epochs", "2"]
-    command = [sys.executable, "-m", "LesionAnalysisTrainingLib", "train", *map(str, arguments)]
+    arguments = [small, "--output", output, *QUICK]
+    command = [sys.executable, *script, "train", *map(str, arguments)]
     process = subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 240
     while not (work / "checkpoint.pt").exists() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    time.sleep(0.3)  # into the second epoch
+        time.sleep(0.005)
+    time.sleep(0.1)  # into another epoch
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert (work / "checkpoint.pt").exists() and not output.exists()
+    assert len(json.loads((work / "history.json").read_text())) < 6
 
-    refused = cli(*arguments)
-    assert refused.returncode == 2 and "--resume" in refused.stderr
-    done = cli(*arguments, "--resume")
+    code, error = in_process(capfd, *arguments)
+    assert code == 2 and "--resume" in error
+    done = cli(script, *arguments, "--resume")
     assert done.returncode == 0, done.stderr
     assert "Resumed after epoch" in done.stderr
     assert not work.exists()
@@ -327,15 +346,13 @@ def test_resume_needs_the_same_settings_and_data(small, tmp_path):
 # --- several processes ---------------------------------------------------------------------------------------
 
 
-def test_two_processes_train_the_model_of_one(small, unbroken, tmp_path):
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m",
-               "LesionAnalysisTrainingLib", "train", str(small), "--output", str(tmp_path / "model"), *QUICK,
-               "--epochs", "2"]  # fmt: skip
-    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
+def test_two_processes_train_the_model_of_one(small, script, unbroken, tmp_path):
+    done = cli(script, small, "--output", tmp_path / "model", *QUICK, start=TWO)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("The model is in") == 1
     one, two = (json.loads((folder / "metrics.json").read_text()) for folder in (unbroken, tmp_path / "model"))
     assert (one["processes"], two["processes"]) == (1, 2)
+    print([(a["loss"] - b["loss"], a["val_loss"] - b["val_loss"]) for a, b in zip(one["history"], two["history"])])
     for a, b in zip(one["history"], two["history"], strict=True):  # batch norm and dropout differ
         assert a["slices"] == b["slices"]
         assert a["loss"] == pytest.approx(b["loss"], abs=0.2)
@@ -347,10 +364,12 @@ import sys, torch
 import torch.nn.functional as F
 from LesionAnalysisLib.network import fecnn
 from LesionAnalysisTrainingLib.distributed import ProcessGroup, process_group
+from thin_networks import thin_networks
 
 def train(group):
     torch.manual_seed(0)
-    network = fecnn.FeCNN("resnet18").double()
+    with thin_networks():
+        network = fecnn.FeCNN("resnet18").double()
     trained = group.wrap(network).eval()  # batch norm by its running statistics, no dropout
     images = torch.rand(8, 1, 64, 64, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     labels = torch.tensor([0, 1] * 4)
@@ -380,17 +399,15 @@ def test_gradients_of_two_processes_are_those_of_one_but_for_rounding(tmp_path):
     """In float64, where rounding cannot hide a mistake."""
     script = tmp_path / "steps.py"
     script.write_text(STEPS)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
-    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, *TWO, str(script)], env=ENVIRONMENT, capture_output=True, text=True,
+                          timeout=120)  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) < 1e-10
 
 
 def test_wrong_data_end_all_processes_with_one_sentence(tmp_path):
     (tmp_path / "data").mkdir()
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m",
-               "LesionAnalysisTrainingLib", "train", str(tmp_path / "data"), "-o", str(tmp_path / "m")]  # fmt: skip
-    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
+    done = cli(MODULE, tmp_path / "data", "-o", tmp_path / "m", start=TWO)
     assert done.returncode != 0
     assert done.stderr.count("lesion-analysis train: ") == 1
 

@@ -37,5 +37,5 @@ def resultText(record: Any, warnings: tuple[str, ...] = ()) -> str:
 def _lesions(summary: Any) -> str:
     if not summary.lesion_count:
         return _("No lesions")
-    parts = ", ".join(f"{count} {escape(str(name))}" for name, count in summary.lesions_by_cluster.items() if count)
+    parts = ", ".join(f"{escape(str(name))} ({count})" for name, count in summary.lesions_by_cluster.items() if count)
     return _("{count} lesions: {parts}").format(count=summary.lesion_count, parts=parts)

@@ -23,7 +23,7 @@ class LesionTable:
         self._widget, self._onLesionClicked = widget, onLesionClicked
         self._filling = False
         self._lesions: Sequence[Any] = ()
-        headings = [_("Lesion"), _("Type"), _("Cluster"), _("Activation"), _("Volume (ml)"), _("Mean HU"), _("Slices")]
+        headings = [_("ID"), _("Type"), _("Cluster"), _("Activation"), _("ml"), _("HU"), _("Slices")]
         widget.setColumnCount(len(headings))
         widget.setHorizontalHeaderLabels(headings)
         _makeCompact(widget)

@@ -24,11 +24,11 @@ from LesionAnalysisLib.report.html_report import report_html
 from LesionAnalysisLib.report.json_csv import guarded, unguarded
 from LesionAnalysisTrainingLib import plots
 from LesionAnalysisTrainingLib.dataset.layout import read_layout
+from LesionAnalysisTrainingLib.dataset.splits import split_by_patient
 from LesionAnalysisTrainingLib.evaluate.evaluation_report import Plot, Report, Table
 from LesionAnalysisTrainingLib.evaluate.report_folder import write_report
 from LesionAnalysisTrainingLib.metrics import roc_curve
 from LesionAnalysisTrainingLib.slice_table import write_slice_table
-from LesionAnalysisTrainingLib.dataset.splits import split_by_patient
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -25,9 +25,9 @@ from LesionAnalysisLib.volume import AxialView
 from LesionAnalysisLib.volume.files import matrix_of
 from LesionAnalysisLib.volume.writing import write_volume
 from LesionAnalysisTrainingLib.dataset.samples import TEST, TRAIN, VALIDATION, Sample
+from LesionAnalysisTrainingLib.dataset.splits import split_at_random, split_by_patient
 from LesionAnalysisTrainingLib.metrics import detection_metrics as dm
 from LesionAnalysisTrainingLib.metrics.weighted_metrics import areas, auc
-from LesionAnalysisTrainingLib.dataset.splits import split_at_random, split_by_patient
 from scipy.special import expit
 
 seeds = st.integers(0, 2**32 - 1)

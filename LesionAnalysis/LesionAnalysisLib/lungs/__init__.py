@@ -12,8 +12,8 @@ it all to a CT (section 4.2.2).
 from .image_lungs import segment_image
 from .lung_region import LungRegion, LungSlice
 from .preprocessing import Preprocessing
-from .slicing import kept_slices, lung_regions, lung_slices, prepare_image, segment_lungs
+from .slicing import kept_slices, lung_regions, lung_slices, segment_lungs
 from .volume_lungs import NoLungsError
 
 __all__ = ["LungRegion", "LungSlice", "NoLungsError", "Preprocessing", "kept_slices", "lung_regions", "lung_slices",
-           "prepare_image", "segment_image", "segment_lungs"]
+           "segment_image", "segment_lungs"]

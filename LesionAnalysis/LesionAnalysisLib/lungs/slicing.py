@@ -98,24 +98,6 @@ def lung_regions(
             yield region
 
 
-def prepare_image(image: np.ndarray, preprocessing: Preprocessing, index: int = 0) -> LungSlice | None:
-    """A single image (H, W) uint8 as the network sees it; None for one without content.
-
-    Where no lungs are found, the whole image is taken (without a uniform frame) and ``found`` is False. Images are
-    never dropped by ``min_mean``, since their windows differ.
-
-    Raises:
-        ValueError: the array is no 8-bit image of one channel.
-    """
-    if image.ndim != 2 or image.dtype != np.uint8:
-        raise ValueError("An image must be two-dimensional, of one channel, with 8 bits.")
-    image = np.ascontiguousarray(image)
-    region = image_region(image, segment_image(image), preprocessing, index, preprocessing.margin)
-    if region is None:
-        return None
-    return region.view(preprocessing.size, preprocessing.margin, preprocessing.mask_images)
-
-
 def image_region(
     image: np.ndarray, lungs: np.ndarray, preprocessing: Preprocessing, index: int, reach: float
 ) -> LungRegion | None:

@@ -11,8 +11,8 @@ from typing import Any
 
 from LesionAnalysisLib.text import utf8_safe
 
-from . import splits
 from ..training_config import TrainingConfig
+from . import splits
 from .data_files import is_volume, listed
 from .duplicates import across_splits, find_repeats, group_unknown
 from .inspection import Inspection, inspect

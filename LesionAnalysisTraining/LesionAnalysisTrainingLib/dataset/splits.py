@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .data_files import listed
-from .samples import Sample, TEST, TRAIN, VALIDATION
+from .samples import TEST, TRAIN, VALIDATION, Sample
 
 _NEEDED = (TRAIN, VALIDATION)  # splits in which every class must have a slice
 _NAMES = {TRAIN: "training", VALIDATION: "validation"}

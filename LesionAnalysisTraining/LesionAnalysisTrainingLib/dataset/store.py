@@ -7,16 +7,15 @@ import errno
 import hashlib
 import json
 import os
-import socket
-import time
 from collections.abc import Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from LesionAnalysisLib.atomic_io import atomic_file
 from LesionAnalysisLib.lungs import LungRegion, Preprocessing
 from LesionAnalysisLib.text import error_message, utf8_safe
 
@@ -26,7 +25,6 @@ from .samples import Sample, by_file
 
 _VERSION = 4  # to be raised when slices are prepared in another way
 _IRRELEVANT = {"size", "mask_lungs"}  # settings on which a prepared slice does not depend
-_ABANDONED_S = 24 * 3600.0  # unfinished files of other machines are left alone for so long
 
 
 class SliceStore:
@@ -48,7 +46,6 @@ class SliceStore:
         key = _key(samples, preprocessing)
         self._pixels, self._index = folder / f"{key}.bin", folder / f"{key}.json"
         if not self._index.exists():
-            _remove_abandoned(folder)
             self._fill(samples, preprocessing, workers, progress)
         self._entries: list[list | str] = json.loads(self._index.read_text(encoding="ascii"))
         self._data = None
@@ -88,12 +85,12 @@ class SliceStore:
 
     def _fill(self, samples, preprocessing: Preprocessing, workers: int, progress: Progress | None) -> None:
         """Write pixels, then index, each under its final name only when complete."""
-        unfinished = self._pixels.with_name(f"{self._pixels.stem}.{_owner()}.tmp")
         places, items = by_file(samples)
         entries: list[list | str] = [""] * len(samples)
         work = partial(_prepare, preprocessing=preprocessing)
         try:
-            with open(unfinished, "wb") as file, closing(in_order(work, items, workers)) as results:
+            with (atomic_file(self._pixels) as unfinished, open(unfinished, "wb") as file,
+                  closing(in_order(work, items, workers)) as results):  # fmt: skip
                 for done, (indices, result) in enumerate(zip(places, results, strict=True), 1):
                     for i, packed in zip(indices, result, strict=True):
                         if isinstance(packed, str):
@@ -104,25 +101,13 @@ class SliceStore:
                         file.write(both)
                     if progress:
                         progress(done / len(items), f"Preparing slices: {done} of {len(items)} files")
-            self._publish(unfinished, self._pixels)
-            unfinished.write_text(json.dumps(entries), encoding="ascii")
-            self._publish(unfinished, self._index)
+            with atomic_file(self._index) as unfinished:
+                unfinished.write_text(json.dumps(entries), encoding="ascii")
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
             raise OSError(f"The disk is full while slices are prepared in '{utf8_safe(str(self._pixels.parent))}': "
                           "free some space, or choose a folder on another disk.") from error  # fmt: skip
-        finally:
-            with suppress(OSError):
-                unfinished.unlink()
-
-    def _publish(self, unfinished: Path, target: Path) -> None:
-        try:
-            if not self._index.exists():  # else another process was faster, with equal content
-                os.replace(unfinished, target)
-        except PermissionError:  # Windows, where the other process has it open
-            if not target.exists():
-                raise
 
 
 def _prepare(item: tuple[str, list[int | None]], preprocessing: Preprocessing) -> list[tuple | str]:
@@ -153,33 +138,3 @@ def _state(path: str) -> tuple[int, int]:
     except OSError:  # gone since it was listed
         return 0, 0
     return stat.st_size, stat.st_mtime_ns
-
-
-def _owner() -> str:
-    host = "".join(c for c in socket.gethostname() if c.isalnum() or c == "-") or "host"
-    return f"{host}.{os.getpid()}"
-
-
-def _remove_abandoned(folder: Path) -> None:
-    """Delete unfinished files of processes that were killed."""
-    for path in folder.glob("*.*.*.tmp"):
-        _, host, pid, _ = path.name.split(".")[-4:]
-        if not pid.isdigit():
-            continue
-        with suppress(OSError):
-            old = time.time() - path.stat().st_mtime > _ABANDONED_S
-            if old or (host == _owner().split(".")[0] and not _runs(int(pid))):
-                path.unlink()
-
-
-def _runs(pid: int) -> bool:
-    """Whether a process of this machine may still be writing; True where that cannot be determined."""
-    if pid == os.getpid():
-        return False  # this process has not begun
-    if os.name != "posix":
-        return True  # on Windows, signal 0 would end the process
-    try:
-        os.kill(pid, 0)
-    except OSError as error:
-        return not isinstance(error, ProcessLookupError)
-    return True

@@ -16,8 +16,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from LesionAnalysisLib.lungs import Preprocessing, prepare_image, segment_lungs
+from LesionAnalysisLib.lungs import Preprocessing, segment_image, segment_lungs
 from LesionAnalysisLib.lungs.lung_region import LungRegion
+from LesionAnalysisLib.lungs.slicing import image_region
 from LesionAnalysisLib.model.bundle import ModelBundle
 from LesionAnalysisLib.model.out_of_distribution import channel_means, distances
 from LesionAnalysisLib.network.devices import Runner, choose_device
@@ -104,14 +105,15 @@ def _chest_images(paths: list[Path], preprocessing: Preprocessing, slices=(None,
         count = len(read_ct(path).axial().array) if len(slices) > 1 else 1
         for region in prepare_file(path, list(slices)[:count], preprocessing):
             if isinstance(region, LungRegion):  # else why there is none
-                masked = preprocessing.mask_lungs if region.calibrated else preprocessing.mask_images
+                masked = preprocessing.masks(region.calibrated)
                 images.append(region.view(preprocessing.size, preprocessing.margin, masked).image)
     return images
 
 
 def _prepared(images: list[np.ndarray], preprocessing: Preprocessing) -> list[np.ndarray]:
-    found = (prepare_image(image, preprocessing) for image in images)
-    return [one.image for one in found if one is not None]
+    size, margin, masked = preprocessing.size, preprocessing.margin, preprocessing.mask_images
+    regions = (image_region(image, segment_image(image), preprocessing, 0, margin) for image in images)
+    return [region.view(size, margin, masked).image for region in regions if region is not None]
 
 
 def _of_volumes(paths: list[Path]) -> dict[str, list[np.ndarray]]:
