@@ -89,7 +89,8 @@ ORIENTATIONS = {  # ways to acquire and store a scan of the same patient
 }
 _MODEL = {
     "id": "phantom-truth", "checksum": "", "title": "Truth of the phantom (no network)", "license": "Apache-2.0",
-    "classes": ["non-COVID-19", "COVID-19"], "positive": 1, "card": "# Truth of the phantom\n\nNo network ran.\n",
+    "classes": ["non-COVID-19", "COVID-19"], "positive": "COVID-19",
+    "card": "# Truth of the phantom\n\nNo network ran.\n",
 }  # fmt: skip
 _NAMES = {1: "Cluster 1: ground-glass opacity", 2: "Cluster 2: consolidation"}
 

@@ -11,24 +11,24 @@ from PIL import Image
 def chest_image(rng: np.random.Generator, sick: bool, size: int = 96) -> np.ndarray:
     """Two dark lungs in a bright body on black, (size, size) uint8; sick ones have a bright patch in a lung."""
     y, x = np.mgrid[:size, :size] / size - 0.5
-    picture = np.where((x / 0.48) ** 2 + (y / 0.4) ** 2 < 1, 180.0, 0.0)
+    image = np.where((x / 0.48) ** 2 + (y / 0.4) ** 2 < 1, 180.0, 0.0)
     for side in (-1, 1):
-        picture[((x - 0.2 * side) / 0.15) ** 2 + (y / 0.28) ** 2 < 1] = 50
+        image[((x - 0.2 * side) / 0.15) ** 2 + (y / 0.28) ** 2 < 1] = 50
     if sick:
-        picture[((x - 0.2) / 0.11) ** 2 + ((y - 0.1) / 0.15) ** 2 < 1] = 130
-    return np.clip(picture + rng.normal(0, 5, picture.shape), 0, 255).astype(np.uint8)
+        image[((x - 0.2) / 0.11) ** 2 + ((y - 0.1) / 0.15) ** 2 < 1] = 130
+    return np.clip(image + rng.normal(0, 5, image.shape), 0, 255).astype(np.uint8)
 
 
 def other_image(rng: np.random.Generator, size: int = 64) -> np.ndarray:
-    """A picture unlike any other, for tests that must not meet look-alikes."""
+    """An image that resembles no other."""
     coarse = rng.integers(0, 256, (8, 8), dtype=np.uint8)
     return np.asarray(Image.fromarray(coarse).resize((size, size), Image.Resampling.BICUBIC))
 
 
-def save(path: Path, picture: np.ndarray) -> Path:
-    """A picture file, with its folders."""
+def save(path: Path, image: np.ndarray) -> Path:
+    """An image file, with its folders."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(picture).save(path)
+    Image.fromarray(image).save(path)
     return path
 
 

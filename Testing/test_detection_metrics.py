@@ -112,10 +112,10 @@ def test_figures_of_one_slice_by_hand():
     truth = truth_lesions(mask_of((0, 0, 20, 20), (50, 50, 80, 80), (0, 90, 10, 100)))  # 400, 900, 100: too small
     found = candidates((0, 0, 20, 40), (60, 60, 70, 70), (90, 0, 100, 10), peaks=[(5, 5), (65, 65), (95, 5)])
     counts = evaluate_slice(truth, found)
-    assert (counts.lesions, counts.boxes, counts.peaks_on_lesion) == (2, 3, 2)
-    assert counts.lesions_hit["box", 0.4] == 2 and counts.lesions_hit["box", 0.5] == 1  # ratios 1/2 and 1
-    assert counts.lesions_hit["iou", 0.1] == 2  # 1/2 and 1/9
-    assert counts.lesions_hit["iou", 0.2] == 1
+    assert (counts.lesions, counts.boxes, counts.quotients["pointing"]) == (2, 3, (2, 3))
+    assert counts.quotients["hit box 0.4"] == (2, 2) and counts.quotients["hit box 0.5"] == (1, 2)  # ratios 1/2 and 1
+    assert counts.quotients["hit iou 0.1"] == (2, 2)  # 1/2 and 1/9
+    assert counts.quotients["hit iou 0.2"] == (1, 2)
     figures = summarize([counts])
     assert figures["hit box 0.9"] == pytest.approx(1 / 2)
     assert figures["precision box 0.4"] == pytest.approx(2 / 3)
@@ -128,12 +128,12 @@ def test_figures_of_one_slice_by_hand():
 def test_error_of_the_involved_lung_fraction_counts_segmented_lesions_as_lung():
     mask, lungs = mask_of((0, 0, 20, 20)), mask_of((10, 0, 50, 20))  # 400 segmented, half of it in the lungs' 800
     counts = evaluate_slice(truth_lesions(mask), candidates((0, 0, 20, 20)), lungs=lungs)
-    assert counts.share_error == pytest.approx(abs(200 / 800 - 400 / 1000))
+    assert counts.quotients["share error"] == (pytest.approx(abs(200 / 800 - 400 / 1000)), 1)
     nothing = evaluate_slice(truth_lesions(mask), candidates(), lungs=lungs)
     assert summarize([counts, nothing])["share error"] == pytest.approx((0.15 + 0.4) / 2)
     assert np.isnan(summarize([evaluate_slice(truth_lesions(mask), candidates())])["share error"])
     without = evaluate_slice(truth_lesions(mask), candidates(), lungs=lungs & False)
-    assert without.share_error == 1  # lungs that were not found at all
+    assert without.quotients["share error"] == (1, 1)  # lungs that were not found at all
 
 
 def test_figures_are_quotients_of_sums_over_slices():
@@ -151,7 +151,7 @@ def test_figures_are_quotients_of_sums_over_slices():
 def test_peak_beside_the_lesion_but_in_its_box_hits_and_fails_the_pointing_game():
     ring = mask_of((0, 0, 40, 40)) & ~mask_of((10, 10, 30, 30))
     counts = evaluate_slice(truth_lesions(ring), candidates((0, 0, 40, 40)))
-    assert counts.lesions_hit["iou", 0.9] == 1 and counts.peaks_on_lesion == 0
+    assert counts.quotients["hit iou 0.9"] == (1, 1) and counts.quotients["pointing"] == (0, 1)
 
 
 def test_nothing_found_and_nothing_to_find():

@@ -91,7 +91,7 @@ def test_cam_needs_pooling_and_one_linear_layer():
     assert maps.cam_weights(network, 1) is None
     assert maps.cam_weights(FeCNN("resnet18", fpn=False, fusion=False).eval(), 1) is None
     linear = FeCNN("resnet18", fpn=False, fusion=False, linear_top=True).eval()
-    assert torch.equal(maps.cam_weights(linear, 1), linear.head.classify.weight[1])
+    assert torch.equal(maps.cam_weights(linear, 1), linear.head.classify[-1].weight[1])
     network.head = Pooled(largest=False)
     assert torch.equal(maps.cam_weights(network, 1), network.head.linear.weight[1])
     network.head = Pooled(largest=True)

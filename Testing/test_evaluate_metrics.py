@@ -134,10 +134,10 @@ def test_clusters_are_assigned_on_one_half_and_measured_on_the_other():
     first = halves(groups)
     assert all(len(set(first[groups == g])) == 1 for g in "abcdefgh") and first.sum() == 16
     types = np.tile([0, 0, 1, 1], 8)
-    found = identify(types, 1 - types, groups, 2, 2)
-    assert found.given.tolist() == types.tolist()  # clusters are numbered the other way round
+    given, _ = identify(types, 1 - types, groups, 2, 2)
+    assert given.tolist() == types.tolist()  # clusters are numbered the other way round
     swapped = np.where(first, types, 1 - types)  # what one half teaches is wrong in the other
-    assert (identify(types, swapped, groups, 2, 2).given != types).all()
+    assert (identify(types, swapped, groups, 2, 2)[0] != types).all()
     with pytest.raises(ValueError, match="at least two slices or patients"):
         identify(types, types, np.zeros(32), 2, 2)
 

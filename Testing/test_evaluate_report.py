@@ -6,12 +6,14 @@ import re
 
 import pytest
 from LesionAnalysisTrainingLib.evaluate import report_folder
-from LesionAnalysisTrainingLib.evaluate.evaluation_report import Plot, Ranged, Report, Table
+from LesionAnalysisTrainingLib.evaluate.evaluation_report import Plot, Report, Table
 from LesionAnalysisTrainingLib.evaluate.report_folder import page, write_report
+from LesionAnalysisTrainingLib.metrics import Estimate
 
 EVIL = "<script>alert(1)</script>\udcff"
+RANGED, UNDEFINED = Estimate(0.5, 0.25, 0.75).to_dict(), Estimate(*[float("nan")] * 3).to_dict()
 TABLE = Table("one", "A & B", ["name", "n", "AUC"],
-              [["=1+1", 3, Ranged(0.5, 0.25, 0.75)], [EVIL, 12, Ranged(None)]], "Note <b>.")  # fmt: skip
+              [["=1+1", 3, RANGED], [EVIL, 12, UNDEFINED]], "Note <b>.")  # fmt: skip
 
 
 def report(**changes):
@@ -30,7 +32,8 @@ def test_csv_has_all_digits_and_columns_for_intervals_and_no_formula(tmp_path):
 
 
 def test_headings_are_displayed_and_keys_stay_in_json():
-    table = Table("one", "T", ["area hit", "n"], [[Ranged(0.5, 0.2, 0.8), 1]], headings={"area hit": "pixel recall"})
+    cell = Estimate(0.5, 0.2, 0.8).to_dict()
+    table = Table("one", "T", ["area hit", "n"], [[cell, 1]], headings={"area hit": "pixel recall"})
     assert table.csv().splitlines()[0] == "pixel recall,pixel recall low,pixel recall high,n"
     assert "pixel recall" in table.text() and "<th class=num>pixel recall</th>" in table.html()
     assert list(table.records()[0]) == ["area hit", "n"]

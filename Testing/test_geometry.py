@@ -7,7 +7,7 @@ import pytest
 from helpers_phantom import ORIENTATIONS, oriented_phantom
 from LesionAnalysisLib import AnalysisConfig, LesionAnalyzer, ModelBundle, make_phantom
 
-SHAPE, SPACING = (12, 224, 224), (1.6, 1.6, 24.0)
+SHAPE, SPACING = (6, 224, 224), (1.6, 1.6, 28.0)
 RESAMPLED = ("oblique", "anisotropic")  # other planes through the patient, so other images
 
 
@@ -25,6 +25,24 @@ def canonical(analyzer):
     return analysis
 
 
+@pytest.fixture(scope="module")
+def remembering(analyzer):
+    """The analyzer, whose network and maps run once for all slices of the same pixels, lungs and gray scale."""
+    run, batches = analyzer.pipeline.run, {}
+
+    def remembered(slices, threshold):
+        for piece in slices:
+            lungs = piece.region.lungs_on_cells(piece.crop)
+            key = (piece.image.tobytes(), lungs.shape, lungs.tobytes(), piece.scale, threshold)
+            if key not in batches:
+                (batches[key],) = run([piece], threshold)
+            yield dataclasses.replace(batches[key], slices=[piece])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(analyzer.pipeline, "run", remembered)
+        yield analyzer
+
+
 def cell_mm(analysis):
     """Size of a heatmap cell in mm (x, y, slice), for a crop as large as the lungs."""
     view = analysis.ct.axial()
@@ -35,9 +53,7 @@ def cell_mm(analysis):
     return np.array([*(size / cells), view.spacing[2]])
 
 
-@pytest.mark.parametrize("name", [n for n in ORIENTATIONS if n != "axial" and not n.startswith(RESAMPLED)])
-def test_the_storage_order_changes_nothing(analyzer, canonical, name):
-    analysis = analyzer.analyze(oriented_phantom(SHAPE, SPACING, ORIENTATIONS[name]).ct)
+def assert_same(analysis, canonical):
     assert analysis.summary.lesion_count == canonical.summary.lesion_count
     for a, b in zip(canonical.lesions, analysis.lesions, strict=True):
         assert b.peak_ras_mm == pytest.approx(a.peak_ras_mm, abs=0.1)
@@ -46,14 +62,23 @@ def test_the_storage_order_changes_nothing(analyzer, canonical, name):
     assert canonical.summary.probability == pytest.approx(analysis.summary.probability, abs=1e-3)
 
 
+def test_the_order_of_the_slices_changes_nothing(analyzer, canonical):
+    assert_same(analyzer.analyze(oriented_phantom(SHAPE, SPACING, ORIENTATIONS["axial_reversed"]).ct), canonical)
+
+
 @pytest.mark.parametrize("name", [n for n in ORIENTATIONS if n.startswith(RESAMPLED)])
 def test_lesions_of_high_activation_are_found_within_a_cell_in_other_planes(analyzer, canonical, name):
     analysis = analyzer.analyze(oriented_phantom(SHAPE, SPACING, ORIENTATIONS[name]).ct)
     boxes = np.array([lesion.box_ras_mm for lesion in analysis.lesions])
     strong = [x for x in canonical.lesions if x.activation >= 0.5]
-    assert strong
+    assert len(strong) >= 2
     cell = cell_mm(canonical)
     for lesion in strong:
         peak = np.array(lesion.peak_ras_mm)
         inside = (boxes[:, 0] - cell <= peak) & (peak <= boxes[:, 1] + cell)
         assert inside.all(1).any(), lesion.label
+
+
+@pytest.mark.parametrize("name", [n for n in ORIENTATIONS if not n.startswith(RESAMPLED)])
+def test_the_storage_order_changes_nothing(remembering, canonical, name):
+    assert_same(remembering.analyze(oriented_phantom(SHAPE, SPACING, ORIENTATIONS[name]).ct), canonical)

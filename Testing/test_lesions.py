@@ -59,7 +59,7 @@ NOTHING = {
 def test_a_map_without_information_has_no_lesion(heatmap):
     assert not normalize_heatmap(heatmap).any()
     regions = find_regions(heatmap, min_cells=1)
-    assert len(regions) == 0 and regions.peaks.shape == (0, 2)
+    assert len(regions) == 0 and regions.items == ()
     assert regions.labels.shape == regions.heatmap.shape == heatmap.shape
     lam, labels = place_heatmap(regions, FULL, (64, 64))
     assert not lam.any() and not labels.any()
@@ -181,18 +181,18 @@ def test_regions_equal_those_of_a_flood_fill(seed, min_cells):
 def test_equal_peaks_go_to_the_first_in_raster_order():
     labels = [[0, 0, 1, 0], [1, 1, 1, 0], [0, 0, 0, 0], [0, 2, 2, 0]]
     heatmap = [[9, 9, 5, 9], [7, 7, 6, 9], [9, 9, 9, 9], [9, 3, 3, 9]]  # higher cells outside do not count
-    assert regions_of(labels, heatmap).peaks.tolist() == [[1, 0], [3, 1]]
+    assert [r.peak for r in regions_of(labels, heatmap)] == [(1, 0), (3, 1)]
 
 
 def test_a_region_without_activation_has_its_peak_inside():
-    assert regions_of([[0, 1], [1, 1]], np.zeros((2, 2))).peaks.tolist() == [[0, 1]]
+    assert [r.peak for r in regions_of([[0, 1], [1, 1]], np.zeros((2, 2)))] == [(0, 1)]
 
 
 def test_features_are_the_activations_at_the_peaks():
     activations = np.arange(3 * 4 * 4).reshape(3, 4, 4)
     labels = [[1, 1, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 2, 2]]
     regions = regions_of(labels, np.arange(16).reshape(4, 4))
-    assert regions.peaks.tolist() == [[0, 1], [3, 3]]
+    assert [r.peak for r in regions] == [(0, 1), (3, 3)]
     assert peak_features(activations, regions).tolist() == [[1, 17, 33], [15, 31, 47]]
     coarse = activations[:, :2, :2]  # its cells are four of the regions' each
     assert peak_features(coarse, regions).tolist() == [[0, 16, 32], [5, 21, 37]]
@@ -278,11 +278,6 @@ def test_only_pixels_in_the_crop_and_the_slice_are_touched(crop, seed):
 def test_a_crop_between_pixel_centers_has_no_lam(crop):
     lam, labels = place_heatmap(regions_of(np.ones((16, 16))), crop, (64, 64))
     assert not lam.any() and not labels.any()
-
-
-def test_a_crop_without_area_is_refused():
-    with pytest.raises(ValueError, match="no area"):
-        place_heatmap(regions_of(np.ones((16, 16))), (5, 5, 5, 9), (64, 64))
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -402,11 +397,6 @@ def test_slices_too_far_apart_are_not_linked():
 
 def test_nothing_to_link_is_no_error():
     assert link_slices([]) == link_slices([[], []]) == link_slices([[]], [1.0], 3.0) == []
-
-
-def test_every_slice_needs_its_position():
-    with pytest.raises(ValueError, match="2 slices need as many positions"):
-        link_slices([[], []], [1.0], 3.0)
 
 
 @pytest.mark.parametrize("seed", range(10))

@@ -263,6 +263,7 @@ def test_results_that_a_script_adds_appear_in_the_panel(widget, phantom):
     doubles.process_events(0.1)
     assert widget.ui.lesionTable.rowCount == len(widget.logic.record(node).lesions) > 0
     assert widget.ui.inputSelector.nodeCount() == 1
+    assert "<b>Positive for opacities like those of COVID-19</b>" in widget.ui.resultLabel.text
     widget.ui.lesionTable.selectRow(2)
     widget.logic.exportColorVolume(node)  # other changes of the scene leave the table as it is
     doubles.process_events(0.1)

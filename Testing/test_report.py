@@ -429,10 +429,8 @@ def test_the_scale_bar_is_five_centimeters_long(analysis):
     pixels = _pixels(figure)
     row = pixels[pixels.shape[0] - 12, : pixels.shape[1] // 2]
     white = np.flatnonzero((row == 255).all(axis=1))
-    frame = figures._frame(
-        figures._extent(analysis.ct.axial().from_volume(analysis.lung_mask).any(axis=0)), (5.0, 5.0, 10.0)
-    )
-    per_mm = frame.width / ((frame.col1 - frame.col0) * 5.0)
+    frame = figures._frame(analysis.ct.axial().from_volume(analysis.lung_mask).any(axis=0), (5.0, 5.0, 10.0))
+    per_mm = frame.width / ((frame.edges[2] - frame.edges[0]) * 5.0)
     assert np.ptp(white) == pytest.approx(50 * per_mm, abs=4)
 
 
@@ -443,8 +441,8 @@ def test_boxes_enclose_the_lesion_in_any_orientation():
         labels = view.from_volume(analysis.lesion_labels)[10]
         (box,) = figures._boxes(analysis, 10, labels, view.index_to_ras)
         rows, cols = np.nonzero(labels)
-        edges = (rows.min() - 0.5, cols.min() - 0.5, rows.max() + 0.5, cols.max() + 0.5)
-        assert (box.row0, box.col0, box.row1, box.col1) == pytest.approx(edges, abs=1e-6)
+        edges = (cols.min() - 0.5, rows.min() - 0.5, cols.max() + 0.5, rows.max() + 0.5)
+        assert box.edges == pytest.approx(edges, abs=1e-6)
 
 
 def test_more_lesions_in_one_place_than_labels_fit_are_drawn():

@@ -342,7 +342,7 @@ def test_a_slice_that_a_volume_lacks_is_unreadable(volumes):
     write(volumes, "slice_labels.csv", "file,slice,label", "v.nii.gz,2,1", "v.nii.gz,12,1")
     done = collect([volumes], TrainingConfig(max_unreadable=0.2))
     (left,) = done.report.left_out
-    assert (left.file, left.slice) == ("volumes/v.nii.gz", 12) and "0 to 11" in left.reason
+    assert (left["file"], left["slice"]) == ("volumes/v.nii.gz", 12) and "0 to 11" in left["reason"]
 
 
 def test_files_of_unknown_patients_that_look_alike_become_one_patient(tmp_path):

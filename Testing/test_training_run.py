@@ -352,11 +352,10 @@ def test_two_processes_train_the_model_of_one(small, script, unbroken, tmp_path)
     assert done.stdout.count("The model is in") == 1
     one, two = (json.loads((folder / "metrics.json").read_text()) for folder in (unbroken, tmp_path / "model"))
     assert (one["processes"], two["processes"]) == (1, 2)
-    print([(a["loss"] - b["loss"], a["val_loss"] - b["val_loss"]) for a, b in zip(one["history"], two["history"])])
-    for a, b in zip(one["history"], two["history"], strict=True):  # batch norm and dropout differ
+    for a, b in zip(one["history"], two["history"], strict=True):
         assert a["slices"] == b["slices"]
-        assert a["loss"] == pytest.approx(b["loss"], abs=0.2)
-        assert a["val_loss"] == pytest.approx(b["val_loss"], abs=0.2)
+        assert a["loss"] == pytest.approx(b["loss"], abs=0.5)  # dropout and batch norm differ
+        assert a["val_loss"] == pytest.approx(b["val_loss"], abs=0.02)
 
 
 STEPS = """

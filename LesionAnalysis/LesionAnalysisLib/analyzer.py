@@ -40,8 +40,7 @@ class AnalysisCancelled(Exception):  # noqa: N818 - a request, not an error
 class LesionAnalyzer:
     """Loads a model once and analyzes any number of CTs with it.
 
-    Raises:
-        ValueError: the device is not available, or the model does not fit this version.
+    Raises ValueError where the device is not available or the model does not fit this version.
     """
 
     def __init__(self, bundle: ModelBundle, config: AnalysisConfig | None = None) -> None:
@@ -141,8 +140,6 @@ class _Run:
                 self.findings.add(piece.index, piece.crop, lesions.regions, lesions.features,
                                   float(expit(batch.log_odds[row])))  # fmt: skip
 
-    # -- the result -------------------------------------------------------------------------------
-
     def _analysis(self, lesions: tuple, names: dict[int, str]) -> Analysis:
         bundle, view = self.bundle, self.view
         slices = tuple(self._slice(i) for i in range(len(self.lungs)))
@@ -183,8 +180,8 @@ class _Run:
         return self.bundle.classes[self.bundle.positive if probability >= self.threshold else other]
 
     def _summary(self, slices: tuple, lesions: tuple, names: dict[int, str]) -> StudySummary:
-        odds = [self.log_odds[i] for i in sorted(self.log_odds)]
-        probability = study_probability(odds, self.bundle.study if self.config.calibrated else {})
+        study = self.bundle.study if self.config.calibrated else {}
+        probability = study_probability(list(self.log_odds.values()), study)
         diagnosis = ""
         if probability is not None:
             ((other, _),) = Counter(self.other_class.values()).most_common(1)

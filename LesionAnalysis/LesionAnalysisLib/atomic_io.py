@@ -53,11 +53,6 @@ def temporary_folder() -> Iterator[Path]:
         yield folder
 
 
-def is_empty_folder(folder: Path) -> bool:
-    """Whether a folder holds nothing but unfinished data."""
-    return all(entry.name.startswith(_PARTIAL) for entry in folder.iterdir())
-
-
 def remove_atomically(path: Path) -> None:
     """Remove a file or folder, which is renamed first so that it is never left incomplete under its name."""
     garbage = path.with_name(_partial_name())
@@ -98,10 +93,8 @@ def _writer_is_gone(name: str) -> bool:
         return False
     try:
         os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return True
-    except (OSError, OverflowError):  # it runs under another user
-        return False
+    except (OSError, OverflowError) as error:  # PermissionError: it runs under another user
+        return isinstance(error, ProcessLookupError)
     return False
 
 

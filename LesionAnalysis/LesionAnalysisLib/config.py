@@ -60,11 +60,7 @@ class AnalysisConfig:
 
     @classmethod
     def from_preset(cls, name: str) -> AnalysisConfig:
-        """The preset called ``name``.
-
-        Raises:
-            ValueError: there is none of that name.
-        """
+        """The preset called ``name``; ValueError for another name."""
         if name not in PRESETS:
             raise ValueError(f"There is no preset {name!r}: choose {' or '.join(PRESETS)}.")
         return cls.paper() if name == "paper" else cls()

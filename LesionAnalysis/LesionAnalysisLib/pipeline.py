@@ -56,14 +56,12 @@ class SlicePipeline:
     """Runs a network on slices and finds the candidate lesions of the positive ones.
 
     Args:
-        network: a trained FeCNN.
         positive: index of the class whose lesions are mapped.
         config: how lesions are mapped, and where the network runs.
         preprocessing: with which the slices are cut.
         temperature: the logits are divided by it.
 
-    Raises:
-        ValueError: the device or the precision is not available.
+    Raises ValueError where the device or the precision is not available.
     """
 
     def __init__(self, network: FeCNN, positive: int, config: AnalysisConfig, preprocessing: Preprocessing,
@@ -76,42 +74,30 @@ class SlicePipeline:
     def run(self, slices: Sequence[LungSlice], threshold: float | None) -> Iterator[SliceBatch]:
         """Batches of ``slices`` with the lesions of those whose probability reaches ``threshold``; None maps none.
 
-        Raises:
-            ValueError: the network returns NaN.
-            MemoryError: memory does not suffice for a single slice.
+        Raises ValueError where the network returns NaN, MemoryError where memory does not suffice for a single slice.
         """
         def work(network: FoldedFeCNN, device: torch.device, portion: Sequence[LungSlice]) -> tuple:
             batch = self._diagnose(network, device, portion)
-            if threshold is None:
-                return batch, [], None
             with self.timed("maps"):
-                shown = np.flatnonzero(expit(batch.log_odds) >= threshold)
+                shown = np.flatnonzero(expit(batch.log_odds) >= (np.inf if threshold is None else threshold))
                 rows = torch.from_numpy(shown).to(device)
                 maps = [m[rows] for m in batch.maps]
-                return batch, shown, self._heatmaps(network, maps).cpu().numpy() if len(shown) else None
+                return batch, shown, self._heatmaps(network, maps).cpu().numpy() if len(shown) else ()
 
         for portion, (batch, shown, found) in self.runner.batches(slices, work):
             with self.timed("maps"):
-                for heatmap, row in zip(found if found is not None else (), shown, strict=True):
-                    batch.lesions[int(row)] = self.lesions(portion[row], heatmap, batch.maps[2][int(row)])
+                for row, heatmap in zip(shown.tolist(), found, strict=True):
+                    regions = self.regions(portion[row], heatmap)
+                    features = self.features(portion[row], regions, batch.maps[2][row])
+                    batch.lesions[row] = SliceLesions(regions, features)
             yield batch
 
     def heatmaps(self, batch: SliceBatch) -> np.ndarray:
         """(n, h, w) float32, not normalized, by the configured rule."""
         return self._heatmaps(self.runner.folded, batch.maps).cpu().numpy()
 
-    def lesions(self, piece: LungSlice, heatmap: np.ndarray, activations: Tensor) -> SliceLesions:
-        """The candidate lesions of a slice with their features.
-
-        Args:
-            heatmap: (h, w) of any saliency rule.
-            activations: C5 (K, h, w) of the slice.
-        """
-        regions = self.regions(piece, heatmap)
-        return SliceLesions(regions, self.features(piece, regions, activations))
-
     def regions(self, piece: LungSlice, heatmap: np.ndarray) -> Regions:
-        """The candidate lesions of a slice, by the configured steps (sections 3.2.1, 5.2)."""
+        """The candidate lesions of a slice from a heatmap (h, w), by the configured steps (sections 3.2.1, 5.2)."""
         config, region = self.config, piece.region
         if config.refine:
             gray_levels = known_gray_levels(self.preprocessing, region.calibrated)
@@ -122,7 +108,7 @@ class SlicePipeline:
         return split_merged(regions, min_cells=config.min_cells) if config.split_merged else regions
 
     def features(self, piece: LungSlice, regions: Regions, activations: Tensor) -> np.ndarray:
-        """(n, F) float32 of the lesions: their density, or the network's activations at their peaks (equation 9)."""
+        """(n, F) float32: the lesions' density, or ``activations``, C5 (K, h, w), at their peaks (equation 9)."""
         if self.config.cluster_by == "density":
             return density_profiles(piece.image, regions, piece.scale)
         return peak_features(activations, regions).float().cpu().numpy()

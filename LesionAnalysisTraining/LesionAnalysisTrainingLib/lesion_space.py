@@ -85,8 +85,8 @@ class LearnedClusters:
 def learn_clusters(features: np.ndarray, count: int | None, seed: int) -> LearnedClusters:
     """Cluster lesions by their features (m, F).
 
-    ``count`` None takes the elbow method's. There are never more clusters than different lesions; without any
-    lesion there is one cluster, around 0, which means nothing.
+    ``count`` None: by the elbow method. There are never more clusters than different lesions; without any lesion there
+    is one cluster, around 0, which means nothing.
     """
     if not len(features):
         return LearnedClusters(LesionClusters(1).fit(np.zeros((1, features.shape[1]))), None, count or 1)

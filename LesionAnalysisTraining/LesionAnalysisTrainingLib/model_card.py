@@ -70,11 +70,13 @@ def _recipe(facts: Mapping[str, Any]) -> str:
     order = f"classes equally often, sources in proportion to n^{c['source_power']:g} of their n slices"
     kept = f"the network of epoch {facts['chosen_epoch']} of {len(facts['history'])} trained ones"
     omega = "" if not facts["omega"] else f" Omega: {', '.join(f'{w:.2f}' for w in facts['omega'])}."
+    preserved = facts["start_weights"] or c["recipe"] == "paper"  # as in ``optimization.make_optimizer``
+    backbone_rate = c["learning_rate"] if preserved else max(c["learning_rate"], c["head_learning_rate"])
     clipped = f", gradients clipped at {c['clip_norm']:g}" if c["clip_norm"] else ""
     return f"""## Recipe
 
 Recipe `{c["recipe"]}`: {c["backbone"]} from {start}, {top}. {phases}; \
-{order if c["balance"] else "every slice once per epoch"}; AdamW {c["learning_rate"]:g} (backbone) and \
+{order if c["balance"] else "every slice once per epoch"}; AdamW {backbone_rate:g} (backbone) and \
 {c["head_learning_rate"]:g} (head), {c["schedule"]} learning rate, weight decay {c["weight_decay"]:g}{clipped}, label \
 smoothing {c["label_smoothing"]:g}, dropout {c["dropout"]:g}, running average of the weights {c["average"]:g}. \
 Kept: {kept}.{omega}

@@ -69,7 +69,7 @@ def _config() -> Target:
 
 
 def _checksums() -> Target:
-    from LesionAnalysisLib.model.folder import CARD, CHECKSUMS, CLUSTERS, CONFIG, WEIGHTS, read_verified
+    from LesionAnalysisLib.model.folder import CARD, CHECKSUMS, CLUSTERS, CONFIG, WEIGHTS, read_model
 
     folder = _SCRATCH / "model"
     folder.mkdir(exist_ok=True)
@@ -79,7 +79,7 @@ def _checksums() -> Target:
     def run(data: bytes) -> None:
         (folder / CHECKSUMS).write_bytes(data)
         try:
-            read_verified(folder)
+            read_model(folder)
         except (OSError, ValueError) as error:
             _check_sentence(error)
 

@@ -18,13 +18,13 @@ from PySide6.QtWidgets import (
 )
 
 
-def forwarded(part: str, name: str, kind: Any) -> tuple[Property, Any]:
+def forwarded(part: str, name: str, type: Any) -> tuple[Property, Any]:
     """A property of an inner widget as the widget's own, and its setter."""
 
     def write(self: Any, value: Any) -> None:
         setattr(getattr(self, part), name, value)
 
-    return Property(kind, lambda self: getattr(getattr(self, part), name), write), write
+    return Property(type, lambda self: getattr(getattr(self, part), name), write), write
 
 
 class ctkCollapsibleButton(QAbstractButton):

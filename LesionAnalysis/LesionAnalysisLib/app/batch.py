@@ -16,7 +16,7 @@ from typing import Any
 from ..report import study_words, to_json
 from ..results import Analysis
 from ..text import error_message, format_duration, safe_file_name, utf8_safe
-from ..volume import CtVolume, read_ct
+from ..volume import read_ct
 from ..volume.dicom import is_dicom
 from ..volume.readers import case_name
 from .case import SCENE, check_target, write_case
@@ -108,28 +108,26 @@ class Batch:
                 pace = (time.monotonic() - start) / (self.done + self.failed)
                 self.console.note(f"{left} to go, about {format_duration(pace * left)}")
 
-    def run_case(self, case: Case, place: str = "", ct: CtVolume | None = None) -> Analysis | None:
+    def run_case(self, case: Case, place: str = "") -> Analysis | None:
         """One case: its analysis, or None if it was done before or failed. Raises no Exception."""
         self.current = case.name
         try:
-            if self._done_before(case):
-                return None
-            return self._analyze(case, place, ct)
+            if not self._done_before(case):
+                return self._analyze(case, place)
         except Exception as error:
             self._fail(case, error_message(error))
             if self.debug:
                 self.console.error(traceback.format_exc())
-            return None
+        return None
 
-    def _analyze(self, case: Case, place: str, ct: CtVolume | None) -> Analysis:
+    def _analyze(self, case: Case, place: str) -> Analysis:
         start = time.monotonic()
         progress = self.console.progress(f"{place}{case.name}")
         try:
             progress(0.0, "reading")
-            ct = read_ct(case.source, self.series) if ct is None else ct
-            progress(_READ, "lungs")
             # Nodes, folders and rows of the summary are named after the case, which is unique in this batch.
-            ct = dataclasses.replace(ct, name=case.name)
+            ct = dataclasses.replace(read_ct(case.source, self.series), name=case.name)
+            progress(_READ, "lungs")
             analysis = self.analyzer.analyze(ct, progress.part(_READ, _ANALYZED))
             progress(_ANALYZED, "writing")
             folder = write_case(analysis, self.output / case.name, self.scene, self.overwrite)
@@ -174,11 +172,8 @@ class Batch:
     def _differences(self, data: Mapping[str, Any], folder: Path) -> str:
         """How an earlier result differs from this run, in parentheses."""
         earlier = {**data["config"], "model": data["model"].get("checksum")}
-        differences = [
-            f"other {name}"
-            for name, value in self.settings.items()
-            if name in earlier and value is not None and earlier[name] != value
-        ]
+        settings = {name: value for name, value in self.settings.items() if value is not None}
+        differences = [f"other {name}" for name in settings if earlier.get(name, settings[name]) != settings[name]]
         if self.scene and not (folder / SCENE).exists():
             differences.append(f"no {SCENE}")
         return f" ({', '.join(differences)}: --overwrite to repeat)" if differences else " (--overwrite to repeat)"

@@ -16,7 +16,7 @@ SMALL = {"shape": (60, 256, 256), "spacing_mm": (1.4, 1.4, 5.0)}  # a fraction o
 _DETECTED = 0.10  # covered fraction from which a known lesion counts as detected
 
 
-def run_demo(batch: Batch, healthy: bool = False, small: bool = False, seed: int = 0) -> None:
+def run_demo(batch: Batch, healthy: bool = False, small: bool = False) -> None:
     """Make the phantom, save it as ``ct.nii.gz`` in the output folder, and analyze it like any other CT.
 
     Raises UsageError where the phantom cannot be saved.
@@ -24,9 +24,9 @@ def run_demo(batch: Batch, healthy: bool = False, small: bool = False, seed: int
     from ..phantom import make_phantom
 
     console = batch.console
-    suffix = ("-healthy" if healthy else "") + ("-small" if small else "")
+    suffix = "-healthy" * healthy + "-small" * small
     console.note("Making a synthetic chest CT ...")
-    phantom = make_phantom(diseased=not healthy, seed=seed, **(SMALL if small else {}))
+    phantom = make_phantom(diseased=not healthy, **(SMALL if small else {}))
     path = batch.output / f"ct{suffix}.nii.gz"
     try:
         write_volume(phantom.ct.array, phantom.ct.ijk_to_ras, path)

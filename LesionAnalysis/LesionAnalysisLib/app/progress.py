@@ -51,7 +51,7 @@ class Progress:
 
     def __init__(self, title: str, stream: Any, clock: Callable[[], float] = time.monotonic) -> None:
         self._title, self._stream, self._clock = title, stream, clock
-        self._terminal = bool(stream) and _is_terminal(stream)
+        self._terminal = _is_terminal(stream)
         self._start = clock()
         self._shown_at = float("-inf") if self._terminal else self._start
         self._shown = self._fraction = 0.0
@@ -110,20 +110,18 @@ def write(stream: Any, text: str) -> None:
     Characters that its encoding lacks become ``?``, and so do control characters: names of files and headers must not
     control the terminal.
     """
-    if stream is None:  # a Windows program without a console
-        return
     try:
         encoding = getattr(stream, "encoding", None) or "utf-8"
         stream.write(_CONTROL.sub("?", text).encode(encoding, "replace").decode(encoding))
         stream.flush()
-    except (OSError, ValueError, AttributeError, LookupError):
+    except (OSError, ValueError, AttributeError, LookupError):  # no stream: a Windows program without a console
         pass
 
 
 def _is_terminal(stream: Any) -> bool:
     try:
         return bool(stream.isatty())
-    except (AttributeError, ValueError):  # Slicer's own stream, or a closed one
+    except (AttributeError, ValueError):  # no stream, Slicer's own, or a closed one
         return False
 
 

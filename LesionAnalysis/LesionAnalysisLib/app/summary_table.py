@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -63,16 +63,15 @@ class Summary:
             "input": data["input"].get("path"),
             "warnings": " | ".join(data["warnings"]),
         }
-        self._put(row, lambda old: old["case"] == case)
+        self._put(row, {"case": case})
 
     def failed(self, case: str, source: str, error: str) -> None:
         """Add a failed case with its error message."""
         row = {"case": case, "status": "failed", "input": source, "error": error}
-        self._put(row, lambda old: old["case"] == case and old["input"] == source)
+        self._put(row, {"case": case, "input": source})
 
-    def _put(self, row: dict[str, Any], replaces: Callable[[Mapping[str, str]], bool]) -> None:
-        rows = self.rows()
-        place = next((number for number, old in enumerate(rows) if replaces(old)), len(rows))
-        kept = [old for old in rows if not replaces(old)]
-        kept.insert(place, row)
-        write_csv(self.path, COLUMNS, [[one.get(name) for name in COLUMNS] for one in kept])
+    def _put(self, row: dict[str, Any], replaced: dict[str, str]) -> None:
+        """Write ``row`` at the place of the first row with the values ``replaced``, all of which are removed."""
+        rows = [None if replaced.items() <= old.items() else old for old in self.rows()]
+        rows.insert(rows.index(None) if None in rows else len(rows), row)
+        write_csv(self.path, COLUMNS, [[one.get(name) for name in COLUMNS] for one in rows if one is not None])

@@ -40,8 +40,7 @@ class LesionClusters(TransformerMixin, ClusterMixin, BaseEstimator):
     def fit(self, X: np.ndarray, y: None = None) -> LesionClusters:  # noqa: N803 - scikit-learn's names
         """Find the centers of the lesions' features ``X`` (n, F), which are not scaled.
 
-        Raises:
-            ValueError: fewer (different) lesions than clusters, or features that are not finite.
+        Raises ValueError for fewer (different) lesions than clusters, or features that are not finite.
         """
         from sklearn.cluster import KMeans  # slow to import, and an analysis does not need it
         from sklearn.exceptions import ConvergenceWarning
@@ -68,17 +67,14 @@ class LesionClusters(TransformerMixin, ClusterMixin, BaseEstimator):
     def transform(self, X: np.ndarray) -> np.ndarray:  # noqa: N803
         """Euclidean distances d(i, k) to the centers: (n, F) -> (n, K) float64.
 
-        Raises:
-            NotFittedError: before ``fit``.
-            ValueError: not as many features as the centers have, or features that are not finite.
+        Raises NotFittedError before ``fit``, ValueError for another number of features or ones that are not finite.
         """
         check_is_fitted(self, "cluster_centers_")
         features = _checked(X)
         if features.shape[1] != self.cluster_centers_.shape[1]:
-            raise ValueError(
-                f"Lesions of {features.shape[1]} features do not fit clusters of {self.cluster_centers_.shape[1]}: "
-                "use network and clusters of the same model."
-            )
+            fitted = self.cluster_centers_.shape[1]
+            raise ValueError(f"Lesions of {features.shape[1]} features do not fit clusters of {fitted}: use network "
+                             "and clusters of the same model.")  # fmt: skip
         return cdist(features, self.cluster_centers_)
 
     def predict(self, X: np.ndarray) -> np.ndarray:  # noqa: N803
@@ -88,8 +84,7 @@ class LesionClusters(TransformerMixin, ClusterMixin, BaseEstimator):
     def predict_proba(self, X: np.ndarray) -> np.ndarray:  # noqa: N803
         """Scores softmax(-d) of all clusters, 0..1, rows adding up to 1: (n, F) -> (n, K).
 
-        Distances in 2048 dimensions run into the thousands, where exp(-d) underflows; the softmax depends on their
-        differences only.
+        By their differences alone: distances in 2048 dimensions run into the thousands, where exp(-d) underflows.
         """
         return np.exp(log_softmax(-self.transform(X), axis=1))
 
@@ -107,11 +102,7 @@ class LesionClusters(TransformerMixin, ClusterMixin, BaseEstimator):
         return self.predict_proba(X).min(axis=1)
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        """What was learned, as plain arrays for ``numpy.savez``, without pickle.
-
-        Raises:
-            NotFittedError: before ``fit``.
-        """
+        """What was learned, as plain arrays for ``numpy.savez``, without pickle; NotFittedError before ``fit``."""
         check_is_fitted(self, "cluster_centers_")
         return {
             "centers": self.cluster_centers_, "counts": self.counts_, "inertia": np.array(self.inertia_),
@@ -120,11 +111,7 @@ class LesionClusters(TransformerMixin, ClusterMixin, BaseEstimator):
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> LesionClusters:
-        """The inverse of ``to_arrays``.
-
-        Raises:
-            ValueError: arrays that are missing or do not describe clusters.
-        """
+        """The inverse of ``to_arrays``; ValueError where arrays are missing or do not describe clusters."""
         try:
             centers = np.asarray(arrays["centers"], dtype=np.float64)
             counts = np.asarray(arrays["counts"], dtype=np.int64)
@@ -158,9 +145,7 @@ def choose_k(
     """Choose the number of clusters by the elbow method (section 6.3).
 
     The elbow is the K whose inertia lies farthest below the chord from the first to the last; the distance along the
-    inertia axis serves, being a constant multiple of the perpendicular one. Silhouette and stability are given to
-    judge it by. Stability: clusters of bootstrap samples, applied to all lesions, compared with the clusters of all
-    lesions by the adjusted Rand index.
+    inertia axis serves, being a constant multiple of the perpendicular one.
 
     Args:
         features: (n, F) of the lesions.
@@ -169,15 +154,14 @@ def choose_k(
         n_bootstraps: 0 for none (stability NaN).
         random_state: seed of everything.
 
-    Raises:
-        ValueError: no lesions, or k_max below 1.
+    Raises ValueError without lesions, or for k_max below 1.
     """
     features = _checked(features)
     if len(features) == 0:
         raise ValueError("There is no lesion to choose the number of clusters by: provide more positive slices.")
     if k_max < 1:
         raise ValueError(f"The largest number of clusters must be at least 1, not {k_max}.")
-    fits: list[LesionClusters] = []
+    fits = []
     for k in range(1, min(k_max, len(features)) + 1):
         try:
             fits.append(LesionClusters(k, n_init, random_state).fit(features))
@@ -208,7 +192,7 @@ def _silhouette(features: np.ndarray, labels: np.ndarray, random_state: int, at_
 
 
 def _stability(features: np.ndarray, fit: LesionClusters, n_bootstraps: int, rng: np.random.Generator) -> float:
-    """Mean adjusted Rand index between the clusters of all lesions and those of bootstrap samples."""
+    """Mean adjusted Rand index between the clusters of all lesions and those of bootstrap samples, applied to all."""
     from sklearn.metrics import adjusted_rand_score
 
     if fit.n_clusters == 1:
@@ -234,7 +218,5 @@ def _checked(features: np.ndarray) -> np.ndarray:
 
 
 def _too_few(clusters: int, lesions: int) -> str:
-    return (
-        f"{clusters} clusters need at least {clusters} different lesions, but there are {lesions}: "
-        "choose fewer clusters or provide more positive slices."
-    )
+    return (f"{clusters} clusters need at least {clusters} different lesions, but there are {lesions}: choose fewer "
+            "clusters or provide more positive slices.")  # fmt: skip

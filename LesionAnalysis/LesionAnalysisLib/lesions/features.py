@@ -27,7 +27,7 @@ def peak_features(activations: np.ndarray, regions: Regions) -> np.ndarray:
         (n, K), one row per region.
     """
     (h, w), (rows, columns) = activations.shape[1:], regions.labels.shape
-    row, column = regions.peaks.T
+    row, column = np.array([region.peak for region in regions], dtype=np.intp).reshape(-1, 2).T
     # the center of cell i of n lies at (2 i + 1) / 2 n of the crop
     return activations[:, (2 * row + 1) * h // (2 * rows), (2 * column + 1) * w // (2 * columns)].T
 

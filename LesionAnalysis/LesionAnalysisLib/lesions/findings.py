@@ -16,13 +16,8 @@ from .clusters import LesionClusters
 from .lesion_types import lesion_type
 from .linking import link_slices
 from .placement import Box2D, box_to_axial, cell_to_axial, place_heatmap
-from .regions import Region, Regions
+from .regions import Regions
 
-_TYPE_NAMES = {
-    "GGO": "ground-glass opacity",
-    "partial consolidation": "partial consolidation",
-    "consolidation": "consolidation",
-}
 _MAX_GAP_MM = 10.0  # lesions of thin slices are linked across dropped slices up to this distance
 
 
@@ -66,34 +61,29 @@ class Findings:
         self.labels[index] = labels
         clusters, scores = self.clusters.predict(features) + 1, self.clusters.predict_proba(features).max(axis=1)
         margins, paper_scores = self.clusters.margin(features), self.clusters.paper_score(features)
+        view, grid = self.view, regions.labels.shape
         self._regions[index] = []
         for i, region in enumerate(regions):
             inside = labels == region.number
-            if inside.any():  # a region without a pixel of lung is no lesion
-                score = {
-                    "cluster": int(clusters[i]), "score": float(scores[i]), "margin": float(margins[i]),
-                    "paper_score": float(paper_scores[i]), "activation": float(region.activation * probability),
-                }  # fmt: skip
-                self._regions[index].append(self._measure(index, crop, regions.labels.shape, region, inside, score))
+            pixels = int(np.count_nonzero(inside))
+            if not pixels:  # without a pixel of lung it is no lesion
+                continue
+            box = box_to_axial(region.box, crop, grid, inside.shape)
+            row, column = cell_to_axial(*region.peak, crop, grid)
+            lesion = SliceLesion(
+                slice_index=index, number=region.number, cluster=int(clusters[i]), score=float(scores[i]),
+                margin=float(margins[i]), paper_score=float(paper_scores[i]),
+                activation=float(region.activation * probability), peak_ras_mm=view.to_ras(column, row, index),
+                box_ras_mm=view.box_to_ras(((box[1], box[0], index - 0.5), (box[3], box[2], index + 0.5))),
+                area_mm2=float(view.spacing[0] * view.spacing[1] * pixels),
+                mean_hu=_mean(self._hu(index, inside)),
+            )  # fmt: skip
+            self._regions[index].append(SliceRegion(lesion, box, pixels))
 
-    def _measure(self, index: int, crop: Box2D, grid: tuple[int, int], region: Region, inside: np.ndarray,
-                 score: dict[str, float]) -> SliceRegion:  # fmt: skip
-        view, pixels = self.view, int(np.count_nonzero(inside))
-        box = box_to_axial(region.box, crop, grid, inside.shape)
-        row, column = cell_to_axial(*region.peak, crop, grid)
-        hu = self._hu(index, inside)
-        lesion = SliceLesion(
-            slice_index=index, number=region.number, **score, peak_ras_mm=view.to_ras(column, row, index),
-            box_ras_mm=view.box_to_ras(((box[1], box[0], index - 0.5), (box[3], box[2], index + 0.5))),
-            area_mm2=float(view.spacing[0] * view.spacing[1] * pixels),
-            mean_hu=None if hu is None else float(hu.mean()),
-        )  # fmt: skip
-        return SliceRegion(lesion, box, pixels)
-
-    def _hu(self, index: int, inside: np.ndarray) -> np.ndarray | None:
-        """HU of the lesion's lung voxels (of all its voxels if none is in the lung); None without HU."""
+    def _hu(self, index: int, inside: np.ndarray) -> np.ndarray:
+        """HU of the lesion's lung voxels (of all its voxels if none is in the lung); empty without HU."""
         if not self.ct.calibrated:
-            return None
+            return np.empty(0)
         lung = inside & self.lungs[index]
         return self.view.array[index][lung if lung.any() else inside]
 
@@ -107,13 +97,14 @@ class Findings:
         ``labels`` holds the lesions' ids afterwards. Lesions below ``min_ml`` are removed from it and from ``lam``.
         """
         spacing = self.view.spacing[2]
-        positions, gap = [i * spacing for i in kept], max(2.0 * spacing, _MAX_GAP_MM)
+        gap = max(2.0 * spacing, _MAX_GAP_MM)
         if self.ct.slice_shapes is not None:
             gap = -1.0  # images of different sizes are no stack: link none
         elif not self.ct.calibrated:
-            positions, gap = None, np.inf
+            gap = np.inf
         regions = [self._regions.get(i, []) for i in kept]
-        linked = link_slices([[region.box for region in one] for one in regions], positions, gap)
+        boxes = [[region.box for region in one] for one in regions]
+        linked = link_slices(boxes, [i * spacing for i in kept], gap)
         groups = sorted(([regions[k][i] for k, i in group] for group in linked), key=lambda group: -_pixels(group))
         if self.ct.calibrated:
             groups = [group for group in groups if _pixels(group) >= min_ml / self.ct.voxel_ml]
@@ -121,7 +112,7 @@ class Findings:
         names = self._cluster_names(groups, hu)
         return tuple(self._lesion(i, *pair, names) for i, pair in enumerate(zip(groups, hu, strict=True), 1)), names
 
-    def _relabel(self, groups: list[list[SliceRegion]]) -> list[np.ndarray | None]:
+    def _relabel(self, groups: list[list[SliceRegion]]) -> list[np.ndarray]:
         """Write lesion ids into ``labels``; the HU of each lesion's voxels."""
         ids = {region: i for i, group in enumerate(groups, start=1) for region in group}
         hu: list[list[np.ndarray]] = [[] for _ in groups]
@@ -134,21 +125,21 @@ class Findings:
                     self.lam[index][inside] = 0
                     continue
                 self.labels[index][inside] = lesion
-                if (values := self._hu(index, inside)) is not None:
-                    hu[lesion - 1].append(values)
+                hu[lesion - 1].append(self._hu(index, inside))
             self._regions[index] = [region for region in regions if region in ids]
-        return [np.concatenate(parts) if parts else None for parts in hu]
+        return [np.concatenate(parts) for parts in hu]
 
-    def _cluster_names(self, groups: list[list[SliceRegion]], hu: list[np.ndarray | None]) -> dict[int, str]:
+    def _cluster_names(self, groups: list[list[SliceRegion]], hu: list[np.ndarray]) -> dict[int, str]:
         """Clusters named by the HU of this CT's lesions in them; by number only where there are no HU."""
         names = {}
         for cluster in range(1, len(self.clusters.cluster_centers_) + 1):
-            members = [v for g, v in zip(groups, hu, strict=True) if v is not None and _vote(g)[0] == cluster]
+            members = [v for g, v in zip(groups, hu, strict=True) if _vote(g)[0] == cluster]
             type_ = lesion_type(np.concatenate(members)) if members else None
-            names[cluster] = f"Cluster {cluster}" + (f": {_TYPE_NAMES[type_]}" if type_ else "")
+            name = "ground-glass opacity" if type_ == "GGO" else type_
+            names[cluster] = f"Cluster {cluster}: {name}" if name else f"Cluster {cluster}"
         return names
 
-    def _lesion(self, number: int, group: list[SliceRegion], hu: np.ndarray | None, names: dict[int, str]) -> Lesion:
+    def _lesion(self, number: int, group: list[SliceRegion], hu: np.ndarray, names: dict[int, str]) -> Lesion:
         cluster, score = _vote(group)
         strongest = max((region.lesion for region in group), key=lambda lesion: lesion.activation)
         slices = [region.lesion.slice_index for region in group]
@@ -156,10 +147,10 @@ class Findings:
         low = tuple(map(float, (boxes[:, 1].min(), boxes[:, 0].min(), min(slices) - 0.5)))
         high = tuple(map(float, (boxes[:, 3].max(), boxes[:, 2].max(), max(slices) + 0.5)))
         return Lesion(
-            id=number, cluster=cluster, cluster_name=names[cluster], type=None if hu is None else lesion_type(hu),
+            id=number, cluster=cluster, cluster_name=names[cluster], type=lesion_type(hu),
             score=score, activation=strongest.activation, peak_ras_mm=strongest.peak_ras_mm,
             box_ras_mm=self.view.box_to_ras((low, high)), box_ijk=self.view.box_to_ijk((low, high)),
-            first_slice=min(slices), last_slice=max(slices), mean_hu=None if hu is None else float(hu.mean()),
+            first_slice=min(slices), last_slice=max(slices), mean_hu=_mean(hu),
             volume_ml=_pixels(group) * self.ct.voxel_ml if self.ct.calibrated else None,
             slice_lesions=tuple(region.lesion for region in group),
         )  # fmt: skip
@@ -169,6 +160,10 @@ class Findings:
         lung = int(np.count_nonzero(self.lungs))
         involved = sum(int(np.count_nonzero(self.lungs[i] & (self.labels[i] > 0))) for i in self._regions)
         return involved / lung if lung else None
+
+
+def _mean(hu: np.ndarray) -> float | None:
+    return float(hu.mean()) if hu.size else None
 
 
 def _pixels(group: list[SliceRegion]) -> int:

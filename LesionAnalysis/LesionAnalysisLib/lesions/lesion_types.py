@@ -10,8 +10,7 @@ _DENSE_HU = -300  # above it, lung is consolidated rather than ground glass
 def lesion_type(hu_values: np.ndarray) -> str | None:
     """The type of a lesion by the share of its lung voxels above -300 HU (section 5.3).
 
-    Returns:
-        "GGO" under 10 %, "partial consolidation" for 10 to 80 %, "consolidation" over 80 %; None without voxels.
+    "GGO" under 10 %, "partial consolidation" for 10 to 80 %, "consolidation" over 80 %; None without voxels.
     """
     hu_values = np.asarray(hu_values)
     total, dense = hu_values.size, int(np.count_nonzero(hu_values > _DENSE_HU))

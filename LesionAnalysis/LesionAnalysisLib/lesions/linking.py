@@ -28,12 +28,7 @@ def link_slices(
     Returns:
         groups of (position in ``boxes_by_slice``, position in that slice's boxes), each in order, and ordered by
         their first members.
-
-    Raises:
-        ValueError: not one position for every slice.
     """
-    if positions_mm is not None and len(positions_mm) != len(boxes_by_slice):
-        raise ValueError(f"{len(boxes_by_slice)} slices need as many positions, not {len(positions_mm)}.")
     members = [(k, i) for k, boxes in enumerate(boxes_by_slice) for i in range(len(boxes))]
     if not members:
         return []

@@ -31,18 +31,13 @@ def place_heatmap(regions: Regions, crop: Box2D, shape: tuple[int, int]) -> tupl
     Returns:
         lam: (R, C) float32 in 0..1; zero where a pixel's center is outside the crop or any region.
         labels: (R, C) int32, the regions' numbers.
-
-    Raises:
-        ValueError: a crop without area.
     """
-    r0, c0, r1, c1 = _checked(crop)
-    h, w = regions.labels.shape
-    lam = np.zeros(shape, dtype=np.float32)
-    labels = np.zeros(shape, dtype=np.int32)
+    lam, labels = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.int32)
     if len(regions) == 0:
         return lam, labels
-    rows, row_cells, row_weights = _axis(r0, r1, h, shape[0])
-    columns, column_cells, column_weights = _axis(c0, c1, w, shape[1])
+    (rows, row_cells, row_weights), (columns, column_cells, column_weights) = map(
+        _axis, crop[:2], crop[2:], regions.labels.shape, shape
+    )
     masked = np.where(regions.labels > 0, regions.heatmap, np.float32(0))
     nearest = regions.labels[row_cells][:, column_cells]  # (n, m): pixels inside the crop
     smooth = (row_weights @ masked) @ column_weights.T
@@ -53,14 +48,13 @@ def place_heatmap(regions: Regions, crop: Box2D, shape: tuple[int, int]) -> tupl
 
 def cell_to_axial(row: float, col: float, crop: Box2D, map_shape: tuple[int, int]) -> tuple[float, float]:
     """The axial (row, col) of a cell's center: pixel coordinates, pixel centers are integers."""
-    r0, c0, r1, c1 = _checked(crop)
-    h, w = map_shape
+    (r0, c0, r1, c1), (h, w) = crop, map_shape
     return r0 + (row + 0.5) * (r1 - r0) / h, c0 + (col + 0.5) * (c1 - c0) / w
 
 
 def box_to_axial(box: Box2D, crop: Box2D, map_shape: tuple[int, int], shape: tuple[int, int]) -> Box2D:
     """A box of cells as edges (r0, c0, r1, c1) in axial pixels, clipped to an image of ``shape`` (R, C)."""
-    r0, c0, r1, c1 = _checked(crop)
+    r0, c0, r1, c1 = crop
     height, width = (r1 - r0) / map_shape[0], (c1 - c0) / map_shape[1]
     edges = (r0 + box[0] * height, c0 + box[1] * width, r0 + box[2] * height, c0 + box[3] * width)
     last = (shape[0] - 0.5, shape[1] - 0.5) * 2
@@ -81,10 +75,3 @@ def _axis(start: float, stop: float, cells: int, size: int) -> tuple[slice, np.n
     center = np.clip(position - 0.5, 0, cells - 1)  # cell centers are at 0.5, 1.5, ...; edges are clamped
     weights = np.maximum(0, 1 - np.abs(center[:, None] - np.arange(cells))).astype(np.float32)
     return slice(first, first + pixels.size), nearest, weights
-
-
-def _checked(crop: Box2D) -> Box2D:
-    r0, c0, r1, c1 = (float(edge) for edge in crop)
-    if not (r1 > r0 and c1 > c0):
-        raise ValueError(f"The crop {tuple(crop)} has no area: its edges are (r0, c0, r1, c1).")
-    return r0, c0, r1, c1

@@ -56,8 +56,9 @@ def refine(
     if excess is None or not activation.any():
         return Regions(np.zeros(inside.shape, np.int32), activation)
     activation /= activation.max()
-    labels, _ = ndimage.label(_closed(excess > 1) & inside, FOUR_NEIGHBORS)
-    labels = keep_regions(labels, _SMALLEST)
+    closed = ndimage.binary_closing(np.pad(excess > 1, _CLOSING), _disc(_CLOSING))
+    filled = ndimage.binary_fill_holes(closed[_CLOSING:-_CLOSING, _CLOSING:-_CLOSING])
+    labels = keep_regions(ndimage.label(filled & inside, FOUR_NEIGHBORS)[0], _SMALLEST)
     if split:
         depth = ndimage.distance_transform_edt(np.pad(labels > 0, 1))[1:-1, 1:-1]
         labels = split_merged(Regions(labels, depth), _NECK, _SMALLEST).labels
@@ -99,9 +100,3 @@ def known_gray_levels(preprocessing: Preprocessing, calibrated: bool) -> GrayLev
 def _disc(radius: int) -> np.ndarray:
     """A disc as a mask (2 radius + 1, 2 radius + 1)."""
     return np.hypot(*np.ogrid[-radius : radius + 1, -radius : radius + 1]) <= radius + 0.25
-
-
-def _closed(mask: np.ndarray) -> np.ndarray:
-    """Without gaps and holes."""
-    wide = ndimage.binary_closing(np.pad(mask, _CLOSING), _disc(_CLOSING))
-    return ndimage.binary_fill_holes(wide[_CLOSING:-_CLOSING, _CLOSING:-_CLOSING])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy import ndimage
@@ -31,10 +32,20 @@ class Regions:
 
     labels: np.ndarray  # (h, w) int32: number of the region, 0 outside
     heatmap: np.ndarray  # (h, w) float32, normalized to 0..1, not masked
-    items: tuple[Region, ...] = field(init=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "items", tuple(_measure(self.labels, self.heatmap)))
+    @cached_property
+    def items(self) -> tuple[Region, ...]:
+        """The regions in the order of their numbers."""
+        regions = []
+        for number, window in enumerate(ndimage.find_objects(self.labels) if self.labels.size else (), start=1):
+            (rows, columns), heatmap = window, self.heatmap[window]
+            inside = self.labels[window] == number
+            # argmax takes the first of equals in raster order; outside counts less than any activation
+            row, column = np.unravel_index(np.argmax(np.where(inside, heatmap, -1)), inside.shape)
+            peak = (int(rows.start + row), int(columns.start + column))
+            box = (rows.start, columns.start, rows.stop, columns.stop)
+            regions.append(Region(number, peak, float(heatmap[row, column]), int(np.count_nonzero(inside)), box))
+        return tuple(regions)
 
     def __len__(self) -> int:
         return len(self.items)
@@ -42,38 +53,22 @@ class Regions:
     def __iter__(self) -> Iterator[Region]:
         return iter(self.items)
 
-    @property
-    def peaks(self) -> np.ndarray:
-        """(n, 2) integer cells (row, col) of the regions' peaks, in their order."""
-        return np.array([region.peak for region in self.items], dtype=np.intp).reshape(-1, 2)
-
 
 def normalize_heatmap(heatmap: np.ndarray) -> np.ndarray:
     """Scale a heatmap to 0..1 by its own minimum and maximum.
 
     A map without information (constant up to the rounding of float32, NaN or infinite anywhere) becomes all zeros
-    rather than an error or amplified noise.
-
-    Args:
-        heatmap: (h, w), any real type.
-
-    Returns:
-        (h, w) float32.
-
-    Raises:
-        ValueError: not a two-dimensional map.
+    rather than an error or amplified noise. (h, w) of any real type -> (h, w) float32; ValueError for another shape.
     """
     heatmap = np.asarray(heatmap, dtype=np.float64)
     if heatmap.ndim != 2:
         raise ValueError(f"A heatmap is a grid of rows and columns, not an array of shape {heatmap.shape}.")
-    flat = np.zeros(heatmap.shape, dtype=np.float32)
-    if heatmap.size == 0 or not np.isfinite(heatmap).all():
-        return flat
-    heatmap = heatmap / max(np.abs(heatmap).max(), np.finfo(np.float64).tiny)  # the span of huge values would overflow
-    low, high = heatmap.min(), heatmap.max()
-    if high - low <= 8 * np.finfo(np.float32).eps:
-        return flat
-    return ((heatmap - low) / (high - low)).astype(np.float32)
+    if heatmap.size and np.isfinite(heatmap).all():
+        heatmap = heatmap / max(np.abs(heatmap).max(), np.finfo(np.float64).tiny)  # else the span might overflow
+        low, high = heatmap.min(), heatmap.max()
+        if high - low > 8 * np.finfo(np.float32).eps:
+            return ((heatmap - low) / (high - low)).astype(np.float32)
+    return np.zeros(heatmap.shape, dtype=np.float32)
 
 
 def find_regions(heatmap: np.ndarray, min_cells: int = 2) -> Regions:
@@ -108,7 +103,6 @@ def split_merged(regions: Regions, height: float = 0.1, min_cells: int = 2) -> R
         # each of two equal peaks whose valley is not as deep as that.)
         lowered = reconstruction(heatmap - height, heatmap, footprint=FOUR_NEIGHBORS)
         markers, count = ndimage.label(local_maxima(lowered, connectivity=1) & inside, FOUR_NEIGHBORS)
-        parts = inside.astype(np.int32)
         while count > 1:
             parts = watershed(-heatmap, markers, mask=inside, connectivity=FOUR_NEIGHBORS)
             cells = np.bincount(parts.ravel(), minlength=markers.max() + 1)
@@ -118,6 +112,7 @@ def split_merged(regions: Regions, height: float = 0.1, min_cells: int = 2) -> R
                 break
             markers[markers == smallest] = 0  # too small a part: its cells go to a neighbor
             count -= 1
+        else:
             parts = inside.astype(np.int32)
         split[window][inside] = parts[inside] + split.max()
     return Regions(keep_regions(split, 1), regions.heatmap)
@@ -130,18 +125,3 @@ def keep_regions(labels: np.ndarray, min_cells: int) -> np.ndarray:
     new = np.zeros(numbers.max(initial=0) + 1, dtype=np.int32)
     new[numbers[kept][np.argsort(first[kept])]] = np.arange(1, np.count_nonzero(kept) + 1)
     return new[labels]
-
-
-def _measure(labels: np.ndarray, heatmap: np.ndarray) -> Iterator[Region]:
-    for number, window in enumerate(ndimage.find_objects(labels) if labels.size else (), start=1):
-        rows, columns = window
-        inside = labels[window] == number
-        # argmax takes the first of equals in raster order; outside counts less than any activation
-        row, column = divmod(int(np.argmax(np.where(inside, heatmap[window], -1))), inside.shape[1])
-        yield Region(
-            number=number,
-            peak=(rows.start + row, columns.start + column),
-            activation=float(heatmap[window][row, column]),
-            cells=int(np.count_nonzero(inside)),
-            box=(rows.start, columns.start, rows.stop, columns.stop),
-        )

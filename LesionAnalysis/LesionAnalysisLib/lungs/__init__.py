@@ -1,12 +1,8 @@
-"""Lungs: segmenting them in CT volumes and in single images, and cutting slices to them for the network.
+"""Lungs: segmenting them in CT volumes and in single images, and cutting slices to them (section 4.2.2).
 
     mask = segment_lungs(ct)                              # (S, R, C) on ct.axial()
     for piece in lung_slices(ct, mask, Preprocessing()):  # piece.image (512, 512) uint8, piece.crop
         ...
-
-``volume_lungs`` (with ``coarse``, ``hull`` and ``border``) segments volumes in HU, ``image_lungs`` single 8-bit images;
-``preprocessing`` holds the settings, ``gray_scale`` and ``lung_region`` what is done to one slice, ``slicing`` applies
-it all to a CT (section 4.2.2).
 """
 
 from .image_lungs import segment_image

@@ -1,12 +1,29 @@
-"""Refines the border of lungs that were segmented on a coarse grid to the resolution of the CT."""
+"""The border of lung masks: closing it, and refining it from a coarse grid to the resolution of the CT."""
+
+from collections.abc import Sequence
 
 import numpy as np
 from scipy import ndimage
 
+from .coarse import CoarseGrid
+
 _CROSS = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], dtype=bool)[None]  # neighbors within a slice
 
 
-def refine_border(hu, grid, lungs, airways, air_hu):
+def close_gaps(mask: np.ndarray, radius: float, spacing: Sequence[float], pad_mode: str) -> np.ndarray:
+    """Closing of ``mask`` with a ball of ``radius``, in the unit of ``spacing``; ``pad_mode`` is that of ``np.pad``."""
+    pad = [(int(np.ceil(radius / mm)) + 1,) * 2 for mm in spacing]
+    padded = np.pad(mask, pad, mode=pad_mode)
+    near = ndimage.distance_transform_edt(~padded, sampling=spacing) <= radius
+    if near.all():  # no voxel to measure a distance to
+        return np.ones_like(mask)
+    closed = ndimage.distance_transform_edt(near, sampling=spacing) > radius
+    return closed[tuple(slice(n, -n) for n, _ in pad)]
+
+
+def refine_border(
+    hu: np.ndarray, grid: CoarseGrid, lungs: np.ndarray, airways: np.ndarray, air_hu: float
+) -> np.ndarray:
     """``lungs`` (s, r, c), on the coarse ``grid``, as a mask (S, R, C) bool on the grid of ``hu`` (S, R, C).
 
     Within one coarse voxel of the border, voxels below ``air_hu`` are lung, except in ``airways``. Computed slice by

@@ -2,6 +2,7 @@
 
 import numpy as np
 from PIL import Image
+from scipy import ndimage
 
 _VOXEL_MM = 2.5
 
@@ -12,7 +13,7 @@ class CoarseGrid:
     Attributes: ``hu`` (s, r, c) int16, its ``spacing`` (slice, row, column) in mm, and ``factors``, the block size.
     """
 
-    def __init__(self, hu, spacing):
+    def __init__(self, hu: np.ndarray, spacing: tuple[float, float, float]) -> None:
         fine = tuple(float(mm) for mm in spacing[::-1])
         self.shape = hu.shape
         self.factors = tuple(min(max(1, round(_VOXEL_MM / mm)), max(1, n // 8))
@@ -20,23 +21,20 @@ class CoarseGrid:
         self.spacing = tuple(mm * f for mm, f in zip(fine, self.factors, strict=True))
         self.hu = _block_means(hu, self.factors)
         self.pixel_mm2 = self.spacing[1] * self.spacing[2]
-        self.voxel_ml = self.pixel_mm2 * self.spacing[0] / 1000.0
 
-    def box(self, mask, margin_mm):
+    def box(self, mask: np.ndarray, margin_mm: float) -> tuple[slice, slice, slice]:
         """Slices of the bounding box of ``mask`` (s, r, c), with a margin."""
-        box = []
-        for axis in range(3):
-            line = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
-            extra = int(np.ceil(margin_mm / self.spacing[axis]))
-            box.append(slice(max(0, line[0] - extra), min(mask.shape[axis], line[-1] + 1 + extra)))
-        return tuple(box)
+        extra = (int(np.ceil(margin_mm / mm)) for mm in self.spacing)
+        (tight,) = ndimage.find_objects(mask.view(np.uint8))
+        return tuple(slice(max(0, side.start - n), min(size, side.stop + n))
+                     for side, n, size in zip(tight, extra, mask.shape, strict=True))  # fmt: skip
 
-    def fine_box(self, box):
+    def fine_box(self, box: tuple[slice, slice, slice]) -> tuple[slice, slice]:
         """Slices (rows, columns) of the CT that ``box``, in coarse (slices, rows, columns), covers."""
         return tuple(slice(part.start * f, min(n, part.stop * f))
                      for part, f, n in zip(box[1:], self.factors[1:], self.shape[1:], strict=True))  # fmt: skip
 
-    def blend(self, masks, index):
+    def blend(self, masks: np.ndarray, index: int) -> np.ndarray:
         """``masks`` (s, r, c) float32, interpolated between coarse slices to slice ``index`` of the CT."""
         at = min(max((index + 0.5) / self.factors[0] - 0.5, 0.0), len(masks) - 1.0)
         below = min(int(at), max(0, len(masks) - 2))
@@ -45,36 +43,22 @@ class CoarseGrid:
             return masks[below]
         return masks[below] * np.float32(1 - share) + masks[below + 1] * np.float32(share)
 
-    def enlarge(self, values, rows, columns):
+    def enlarge(self, values: np.ndarray, rows: slice, columns: slice) -> np.ndarray:
         """``values`` (r, c) float32, part of a coarse slice, bilinearly at ``rows`` and ``columns`` of the CT."""
-        _, row_factor, column_factor = self.factors
-        part = (0, 0, (columns.stop - columns.start) / column_factor, (rows.stop - rows.start) / row_factor)
-        size = (columns.stop - columns.start, rows.stop - rows.start)
+        size = columns.stop - columns.start, rows.stop - rows.start
+        part = (0, 0, size[0] / self.factors[2], size[1] / self.factors[1])
         return np.asarray(Image.fromarray(values).resize(size, Image.Resampling.BILINEAR, box=part))
 
 
-def _block_means(hu, factors):
+def _block_means(hu: np.ndarray, factors: tuple[int, int, int]) -> np.ndarray:
     """Means of blocks of ``factors`` voxels, (s, r, c) int16; the last block of an axis may be smaller."""
     fs, fr, fc = factors
-    shape = tuple(-(-n // f) for n, f in zip(hu.shape, factors, strict=True))
-    means = np.empty(shape, dtype=np.int16)
-    for s in range(shape[0]):
-        total, count = 0, 0
-        for fine in hu[s * fs:(s + 1) * fs]:
-            total = total + _sums(_sums(fine.astype(np.int32), fr).T, fc).T
-            count += 1
-        rows = np.minimum(fr, hu.shape[1] - np.arange(shape[1]) * fr)
-        columns = np.minimum(fc, hu.shape[2] - np.arange(shape[2]) * fc)
+    slices, rows, columns = (np.diff(np.arange(0, n, f), append=n) for n, f in zip(hu.shape, factors, strict=True))
+    means = np.empty((len(slices), len(rows), len(columns)), dtype=np.int16)
+    for s, count in enumerate(slices):
+        total = hu[s * fs:s * fs + count].sum(axis=0, dtype=np.int32)
+        total = np.pad(total, [(0, -n % f) for n, f in zip(total.shape, (fr, fc), strict=True)])
+        total = sum(total[k::fr] for k in range(fr))
+        total = sum(total[:, k::fc] for k in range(fc))
         means[s] = np.rint(total / (rows[:, None] * columns * count))
     return means
-
-
-def _sums(values, factor):
-    """Sums of ``factor`` adjacent rows of ``values`` (n, m)."""
-    if factor == 1:
-        return values
-    sums = values[::factor].copy()
-    for k in range(1, factor):
-        more = values[k::factor]
-        sums[:len(more)] += more
-    return sums

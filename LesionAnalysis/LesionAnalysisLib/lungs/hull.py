@@ -17,13 +17,16 @@ _DENSE_HU = -650  # healthy lung, including its blurred border, is less dense
 _DIRECTIONS = 180
 
 
-def rib_cage(hu, spacing):
+def rib_cage(hu: np.ndarray, spacing: tuple[float, float, float]) -> np.ndarray:
     """Bone in ``hu`` (s, r, c), dilated craniocaudally to close the gaps between ribs."""
     reach = int(_RIB_GAP_MM / spacing[0])
     return ndimage.maximum_filter1d(hu > _BONE_HU, 2 * reach + 1, axis=0)
 
 
-def add_pleural_tissue(lung, hu, bones, spacing, center):
+def add_pleural_tissue(
+    lung: np.ndarray, hu: np.ndarray, bones: np.ndarray, spacing: tuple[float, float, float],
+    center: tuple[float, float],
+) -> np.ndarray:  # fmt: skip
     """``lung`` (s, r, c), one lung on a coarse grid, with the adjacent soft tissue that may be lung.
 
     In every slice, in each direction from ``center`` (row, column), the middle of the chest, soft tissue beyond the
@@ -55,23 +58,20 @@ def add_pleural_tissue(lung, hu, bones, spacing, center):
     return whole
 
 
-def _dense(hu, direction):
+def _dense(hu: np.ndarray, direction: np.ndarray) -> np.ndarray:
     """Directions in which the mean of ``hu`` (n,), smoothed over neighboring directions, is that of diseased lung."""
     counts = ndimage.uniform_filter1d(np.bincount(direction, minlength=_DIRECTIONS) * 1.0, 5, mode="wrap")
     sums = ndimage.uniform_filter1d(np.bincount(direction, hu, _DIRECTIONS), 5, mode="wrap")
     return sums > _DENSE_HU * np.maximum(counts, 1e-6)
 
 
-def _attached(extra, lung):
+def _attached(extra: np.ndarray, lung: np.ndarray) -> np.ndarray:
     """The parts of ``extra`` (r, c) that are thicker than two pixels and connected to ``lung``."""
     both = ndimage.binary_opening(extra | lung, np.ones((3, 3), dtype=bool))
-    labels, count = ndimage.label(both)
-    touching = np.bincount(labels[lung], minlength=count + 1) > 0
-    touching[0] = False
-    return touching[labels] & extra
+    return ndimage.binary_propagation(lung & both, mask=both) & extra
 
 
-def _span(mask, direction, distance):
+def _span(mask: np.ndarray, direction: np.ndarray, distance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Smallest and largest distance of ``mask`` (r, c) in each direction; infinity and 0 if it has no pixels there."""
     first = np.full(_DIRECTIONS, np.inf, dtype=np.float32)
     last = np.zeros(_DIRECTIONS, dtype=np.float32)
@@ -80,14 +80,16 @@ def _span(mask, direction, distance):
     return first, last
 
 
-def _hull(mask):
+def _hull(mask: np.ndarray) -> np.ndarray:
     """Convex hull of ``mask`` (r, c), or ``mask`` itself if it is a line."""
     if min(np.ptp(line) for line in np.nonzero(mask)) < 2:
         return mask
     return convex_hull_image(mask, offset_coordinates=False)
 
 
-def _polar(shape, spacing, center):
+def _polar(
+    shape: tuple[int, int], spacing: tuple[float, float], center: tuple[float, float]
+) -> tuple[np.ndarray, np.ndarray]:
     """Direction (0.._DIRECTIONS - 1) and distance in mm of every pixel of a slice from ``center`` (row, column)."""
     rows = (np.arange(shape[0]) - center[0])[:, None] * spacing[0]
     columns = (np.arange(shape[1]) - center[1])[None, :] * spacing[1]

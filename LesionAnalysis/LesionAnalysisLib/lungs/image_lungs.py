@@ -8,6 +8,8 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
+from .border import close_gaps
+
 _WORK_SIZE = 256  # longest side of the image that is segmented; the border is interpolated to full size
 _FRAME_RANGE = 10  # gray levels; rows and columns that vary less belong to a frame
 _NEAR_BORDER = 3  # pixels at working size; nearer components touch the border
@@ -15,7 +17,7 @@ _MIN_LUNG_SHARE = 0.012  # of the image; a smaller dark area is the trachea or b
 _MAX_HOLE_SHARE = 0.03  # of the lungs; a larger hole enclosed by closing is the mediastinum
 
 
-def otsu(values, bins=256):
+def otsu(values: np.ndarray) -> float | None:
     """Otsu's threshold of an array of numbers, or None if all are equal or there are none.
 
     The largest value of the dark class; if bins between the classes are empty, the middle one, and not the first as in
@@ -24,7 +26,7 @@ def otsu(values, bins=256):
     values = np.asarray(values).ravel()
     if values.size == 0 or values.min() == values.max():
         return None
-    counts, edges = np.histogram(values, bins=bins)
+    counts, edges = np.histogram(values, bins=256)
     centers = 0.5 * (edges[:-1] + edges[1:])
     below = np.cumsum(counts)[:-1].astype(np.float64)
     above = values.size - below
@@ -35,7 +37,7 @@ def otsu(values, bins=256):
     return float(edges[1 + int(np.median(best))])
 
 
-def trim_frame(image):
+def trim_frame(image: np.ndarray) -> tuple[int, int, int, int]:
     """Rows and columns (r0, r1, c0, c1; half-open) of ``image`` (H, W) uint8 without uniform frames.
 
     The frames of figures may be nested (a black line within a white margin) and contain a letter.
@@ -53,13 +55,13 @@ def trim_frame(image):
     return int(r0), int(r1), int(c0), int(c1)
 
 
-def _uniform(lines):
+def _uniform(lines: np.ndarray) -> np.ndarray:
     """Rows of ``lines`` (n, m) uint8 in which nearly all pixels have the same gray level."""
     middle = np.partition(lines, lines.shape[1] // 2, axis=1)[:, lines.shape[1] // 2, None].astype(np.int16)
     return (np.abs(lines - middle) <= _FRAME_RANGE).mean(axis=1) > 0.97
 
 
-def segment_image(image):
+def segment_image(image: np.ndarray) -> np.ndarray:
     """Lung mask (H, W) bool of ``image`` (H, W) uint8; all False if no lungs are found.
 
     Excludes air outside the body, the table and the trachea. Lungs may touch the border, as in an image that is cropped
@@ -82,7 +84,7 @@ def segment_image(image):
     return mask
 
 
-def _segment_small(small):
+def _segment_small(small: np.ndarray) -> np.ndarray:
     """Lung mask of an image (h, w) uint8 of about 256 pixels without a frame."""
     smooth = ndimage.median_filter(small, 3)
     threshold = otsu(smooth)
@@ -100,17 +102,14 @@ def _segment_small(small):
     return _close(lungs) & ~outside
 
 
-def _outside(smooth, dark):
+def _outside(smooth: np.ndarray, dark: np.ndarray) -> np.ndarray:
     """Dark components that are air outside the body.
 
     They reach a corner or two opposite sides of the image and are homogeneous, whereas lungs that touch the border of a
     cropped image contain vessels.
     """
-    labels, count = ndimage.label(dark)
-    outside = np.zeros(dark.shape, dtype=bool)
-    if count == 0:
-        return outside
-    n = _NEAR_BORDER
+    labels, _ = ndimage.label(dark)
+    outside, n = np.zeros(dark.shape, dtype=bool), _NEAR_BORDER
     detail = ndimage.gaussian_gradient_magnitude(smooth.astype(np.float32), 1.0)
     core = ndimage.binary_erosion(dark, iterations=3, border_value=1)
     lines = labels[:n], labels[-n:], labels[:, :n], labels[:, -n:]
@@ -130,53 +129,45 @@ def _outside(smooth, dark):
     return outside
 
 
-def _select_lungs(dark):
+def _select_lungs(dark: np.ndarray) -> np.ndarray:
     """The components of ``dark`` that are lung: large ones, and fragments of diseased lung beside them."""
     labels, count = ndimage.label(dark)
     if count == 0:
         return dark
-    index = np.arange(1, count + 1)
-    areas = ndimage.sum_labels(dark, labels, index)
+    areas, boxes = np.bincount(labels.ravel())[1:], ndimage.find_objects(labels)
     keep = areas >= max(0.03 * areas.max(), 12)
-    keep &= ~_is_trachea(labels, index, areas)
-    below = _is_below_body(labels, index, areas)
+    keep &= ~_is_trachea(boxes, areas)
+    below = _is_below_body(boxes, areas, len(dark))
     # unless these are the lungs, below a large gas bubble of the stomach
     if areas[keep & ~below].sum() >= max(_MIN_LUNG_SHARE * labels.size, 0.5 * areas[keep & below].sum()):
         keep &= ~below
     if not keep.any():
         keep = areas == areas.max()
-    return np.isin(labels, index[keep])
+    return np.append(False, keep)[labels]
 
 
-def _is_trachea(labels, index, areas):
+def _is_trachea(boxes: list[tuple[slice, slice]], areas: np.ndarray) -> np.ndarray:
     """Whether each component is the trachea or a main bronchus: small, round and near the middle."""
-    result = np.zeros(index.size, dtype=bool)
-    columns = np.flatnonzero((labels > 0).any(axis=0))
-    middle, width = 0.5 * (columns[0] + columns[-1]), columns[-1] - columns[0] + 1
-    for k, part in enumerate(ndimage.find_objects(labels)):
-        rows, cols = part[0].stop - part[0].start, part[1].stop - part[1].start
-        center = 0.5 * (part[1].start + part[1].stop - 1)
-        fill = areas[k] / (rows * cols)
-        result[k] = (abs(center - middle) < 0.12 * width and max(rows, cols) < 0.16 * width and fill > 0.55
-                     and areas[k] < 0.3 * areas.max())  # fmt: skip
-    return result
+    top, left, bottom, right = np.array([(r.start, c.start, r.stop, c.stop) for r, c in boxes]).T
+    middle, width = 0.5 * (left.min() + right.max() - 1), right.max() - left.min()
+    rows, columns = bottom - top, right - left
+    central = np.abs(0.5 * (left + right - 1) - middle) < 0.12 * width
+    small = (np.maximum(rows, columns) < 0.16 * width) & (areas < 0.3 * areas.max())
+    return central & small & (areas / (rows * columns) > 0.55)
 
 
-def _is_below_body(labels, index, areas):
+def _is_below_body(boxes: list[tuple[slice, slice]], areas: np.ndarray, height: int) -> np.ndarray:
     """Whether each component is air between back and table or in the table: below the lungs, flat or cut off."""
-    boxes = ndimage.find_objects(labels)
-    height = labels.shape[0]
-    flat = np.array([b[0].stop - b[0].start < 0.35 * (b[1].stop - b[1].start) for b in boxes])
-    flat |= np.array([b[0].stop >= height - _NEAR_BORDER for b in boxes])
+    top, left, bottom, right = np.array([(r.start, c.start, r.stop, c.stop) for r, c in boxes]).T
+    flat = (bottom - top < 0.35 * (right - left)) | (bottom >= height - _NEAR_BORDER)
     if flat.all():
-        return np.zeros(index.size, dtype=bool)
+        return np.zeros(areas.size, dtype=bool)
     lung = np.argmax(np.where(flat, 0, areas))
-    below = np.array([0.5 * (b[0].start + b[0].stop) for b in boxes]) > boxes[lung][0].stop
-    far = np.array([b[0].start for b in boxes]) > boxes[lung][0].stop + 0.03 * height
+    below, far = 0.5 * (top + bottom) > bottom[lung], top > bottom[lung] + 0.03 * height
     return (far | flat & below) & (areas < 1.5 * areas[lung])
 
 
-def _close(lungs):
+def _close(lungs: np.ndarray) -> np.ndarray:
     """Fill holes in ``lungs`` (h, w), and close vessels and indentations by 3 % of their size.
 
     Of holes that the closing encloses, only small ones are filled, since a large one is the mediastinum.
@@ -184,10 +175,7 @@ def _close(lungs):
     rows = np.flatnonzero(lungs.any(axis=1))
     columns = np.flatnonzero(lungs.any(axis=0))
     radius = max(2, round(0.03 * max(rows[-1] - rows[0], columns[-1] - columns[0])))
-    padded = np.pad(ndimage.binary_fill_holes(lungs), radius + 1)
-    near = ndimage.distance_transform_edt(~padded) <= radius
-    closed = ndimage.distance_transform_edt(near) > radius
+    closed = close_gaps(ndimage.binary_fill_holes(lungs), radius, (1, 1), "constant")
     holes, _ = ndimage.label(ndimage.binary_fill_holes(closed) & ~closed)
     areas = np.bincount(holes.ravel())
-    closed |= (holes > 0) & (areas < _MAX_HOLE_SHARE * closed.sum())[holes]
-    return closed[radius + 1:-radius - 1, radius + 1:-radius - 1]
+    return closed | (holes > 0) & (areas < _MAX_HOLE_SHARE * closed.sum())[holes]

@@ -60,28 +60,21 @@ class LungRegion:
     def view(self, size: int, margin: float, masked: bool) -> LungSlice:
         """The region as a ``LungSlice`` of ``size`` x ``size`` pixels.
 
-        Args:
-            size: rows and columns.
-            margin: added around the lungs' box on each side, as a share of its size; cut at the region's edges.
-            masked: black out everything but the lungs, where these were found.
+        ``margin`` is that of ``grown_box``; ``masked`` blacks out everything but the lungs, where these were found.
         """
         crop = self.grown_box(margin)
-        rows, columns = covered_pixels(self._local(crop), self.gray_levels.shape)
+        r0, c0, r1, c1 = self._local(crop)
+        rows, columns = covered_pixels((r0, c0, r1, c1), self.gray_levels.shape)
         gray_levels = self.gray_levels[rows, columns]
         if masked and self.found:
             gray_levels = np.where(self.lungs[rows, columns], gray_levels, np.uint8(0))
-        r0, c0, r1, c1 = self._local(crop)
         inner = (r0 - rows.start, c0 - columns.start, r1 - rows.start, c1 - columns.start)
         return LungSlice(resample(np.ascontiguousarray(gray_levels), inner, size), crop, self)
 
     def grown_box(self, margin: float) -> Box2D:
-        """``box`` with ``margin`` on each side, cut at the region's edges."""
-        edges = []
-        for low, high, start, length in zip(self.box[:2], self.box[2:], self.origin, self.lungs.shape, strict=True):
-            extra = margin * (high - low)
-            edges.append((max(start - 0.5, low - extra), min(start + length - 0.5, high + extra)))
-        (r0, r1), (c0, c1) = edges
-        return float(r0), float(c0), float(r1), float(c1)
+        """``box`` with ``margin``, a share of its size, on each side, cut at the region's edges."""
+        (row, column), (height, width) = self.origin, self.lungs.shape
+        return grown(self.box, margin, (row - 0.5, column - 0.5, row + height - 0.5, column + width - 0.5))
 
     def lungs_on_cells(self, crop: Box2D) -> np.ndarray:
         """The lungs on a grid over ``crop`` with cells of about the size ``cell``, sampled at their centers, bool."""
@@ -116,21 +109,22 @@ class LungRegion:
 def crop_box(lungs: np.ndarray, margin: float = 0.0) -> Box2D:
     """Box (r0, c0, r1, c1) around the mask ``lungs`` (H, W): outer pixel edges, at x.5 where ``margin`` is 0.
 
-    ``margin`` is a share of the box's height and width, added on each side and cut at the image's edges.
-
-    Raises:
-        ValueError: the mask is empty.
+    ``margin`` is a share of the box's height and width, added on each side and cut at the image's edges. Raises
+    ValueError if the mask is empty.
     """
     rows, columns = np.flatnonzero(lungs.any(axis=1)), np.flatnonzero(lungs.any(axis=0))
     if rows.size == 0:
         raise ValueError("There are no lungs to crop to in this slice.")
-    edges = []
-    for line, length in ((rows, lungs.shape[0]), (columns, lungs.shape[1])):
-        low, high = line[0] - 0.5, line[-1] + 0.5
-        extra = margin * (high - low)
-        edges.append((max(-0.5, low - extra), min(length - 0.5, high + extra)))
-    (r0, r1), (c0, c1) = edges
-    return float(r0), float(c0), float(r1), float(c1)
+    box = rows[0] - 0.5, columns[0] - 0.5, rows[-1] + 0.5, columns[-1] + 0.5
+    return grown(tuple(map(float, box)), margin, (-0.5, -0.5, lungs.shape[0] - 0.5, lungs.shape[1] - 0.5))
+
+
+def grown(box: Box2D, margin: float, limits: Box2D = (-np.inf, -np.inf, np.inf, np.inf)) -> Box2D:
+    """``box`` with ``margin``, a share of its size, on each side, cut at the edges of ``limits``."""
+    r0, c0, r1, c1 = box
+    rows, columns = margin * (r1 - r0), margin * (c1 - c0)
+    top, left, bottom, right = limits
+    return max(top, r0 - rows), max(left, c0 - columns), min(bottom, r1 + rows), min(right, c1 + columns)
 
 
 def covered_pixels(crop: Box2D, shape: tuple[int, int]) -> tuple[slice, slice]:

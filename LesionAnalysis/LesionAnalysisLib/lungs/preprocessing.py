@@ -9,11 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How slices are prepared for the network; stored in the model folder as a dict.
-
-    Raises:
-        ValueError: a setting is out of its range.
-    """
+    """How slices are prepared for the network. Raises ValueError for a setting out of its range."""
 
     window_hu: tuple[float, float] = (-1200.0, 600.0)  # HU shown as 0 and 255 (Wang 2020d)
     anchor_gray_levels: bool = True  # bring lung air and soft tissue to fixed gray levels, whatever the window
@@ -54,11 +50,7 @@ class Preprocessing:
 
     @classmethod
     def from_dict(cls, settings: Mapping[str, Any]) -> Preprocessing:
-        """The inverse of ``to_dict``; a missing setting keeps its default.
-
-        Raises:
-            ValueError: a setting is unknown or out of its range.
-        """
+        """The inverse of ``to_dict``; a missing setting keeps its default. Raises ValueError for an unknown one."""
         unknown = sorted(set(settings) - {f.name for f in fields(cls)})
         if unknown:
             raise ValueError(f"Unknown preprocessing settings: {', '.join(unknown)}; update LesionAnalysis.")

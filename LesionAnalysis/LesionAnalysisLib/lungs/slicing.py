@@ -9,7 +9,7 @@ import numpy as np
 from ..volume import CtVolume
 from .gray_scale import gray_anchors, gray_table, hu_scale, image_scale, volume_anchors, window
 from .image_lungs import segment_image, trim_frame
-from .lung_region import Box2D, LungRegion, LungSlice, covered_pixels, crop_box
+from .lung_region import Box2D, LungRegion, LungSlice, covered_pixels, crop_box, grown
 from .preprocessing import Preprocessing
 from .volume_lungs import NoLungsError, segment_volume
 
@@ -21,18 +21,14 @@ _MIN_IMAGE = 16  # pixels a side; a smaller image shows nothing
 def segment_lungs(ct: CtVolume) -> np.ndarray:
     """Lungs in ``ct`` as a mask (S, R, C) bool on its axial view: in 3D for a volume, else image by image.
 
-    An image without lungs among others has an empty mask.
-
-    Raises:
-        NoLungsError: there are no lungs at all.
+    An image without lungs among others has an empty mask. Raises NoLungsError if there are no lungs at all.
     """
     axial = ct.axial()
     if ct.calibrated:
         return segment_volume(axial.array, axial.spacing, ct.name)
     mask = np.zeros(axial.array.shape, dtype=bool)
-    for index, image in enumerate(_images(ct)):
-        rows, columns = image.shape
-        mask[index, :rows, :columns] = segment_image(image)
+    for lungs, image in zip(mask, _images(ct), strict=True):
+        lungs[:image.shape[0], :image.shape[1]] = segment_image(image)
     if not mask.any():
         raise NoLungsError(ct.name)
     return mask
@@ -41,12 +37,9 @@ def segment_lungs(ct: CtVolume) -> np.ndarray:
 def kept_slices(ct: CtVolume, mask: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
     """Indices of the slices of ``ct`` that show enough lung to analyze, in stored order.
 
-    Of a volume, slices are dropped with less lung than ``min_area_share`` of the largest, and with a mean below
-    ``min_mean`` of the windowed, masked, tight crop in [0, 1]. Of images, whose windows and sizes differ, only
-    those without lungs are dropped.
-
-    Args:
-        mask: (S, R, C) on the axial view.
+    ``mask`` is (S, R, C) on the axial view. Of a volume, slices are dropped with less lung than ``min_area_share`` of
+    the largest, and with a mean below ``min_mean`` of the windowed, masked, tight crop in [0, 1]. Of images, whose
+    windows and sizes differ, only those without lungs are dropped.
     """
     array = ct.axial().array
     if mask.shape != array.shape:
@@ -55,7 +48,11 @@ def kept_slices(ct: CtVolume, mask: np.ndarray, preprocessing: Preprocessing) ->
     if not ct.calibrated:
         return np.flatnonzero(areas)
     kept = np.flatnonzero(areas > preprocessing.min_area_share * areas.max(initial=0))
-    means = [_masked_mean(array[s], mask[s], preprocessing.window_hu) for s in kept]
+    means = []
+    for s in kept:
+        rows, columns = covered_pixels(crop_box(mask[s]), mask.shape[1:])
+        part = np.s_[s, rows.start:rows.stop:2, columns.start:columns.stop:2]  # every second pixel is enough
+        means.append((window(array[part], preprocessing.window_hu) * mask[part]).mean() / 255)
     return kept[np.array(means, dtype=float) >= preprocessing.min_mean]
 
 
@@ -64,11 +61,8 @@ def lung_slices(
 ) -> Iterator[LungSlice]:
     """The slices of ``ct`` as the network sees them, made one by one as they are asked for.
 
-    Slices that ``kept_slices`` drops are left out; ``indices`` restricts the rest. The gray anchors of a volume are
-    measured once, over all kept slices.
-
-    Args:
-        mask: (S, R, C) bool as from ``segment_lungs``.
+    ``mask`` (S, R, C) bool is as from ``segment_lungs``. Slices that ``kept_slices`` drops are left out; ``indices``
+    restricts the rest. The gray anchors of a volume are measured once, over all kept slices.
     """
     for region in lung_regions(ct, mask, preprocessing, indices):
         yield region.view(preprocessing.size, preprocessing.margin, preprocessing.masks(region.calibrated))
@@ -80,9 +74,7 @@ def lung_regions(
 ) -> Iterator[LungRegion]:  # fmt: skip
     """The regions from which ``lung_slices`` are made.
 
-    Args:
-        mask, indices: as of ``lung_slices``.
-        reach: what is kept around the lungs' box on each side, as a share of its size; None: the margin.
+    ``reach`` is what is kept around the lungs' box on each side, as a share of its size; None: the margin.
     """
     kept = kept_slices(ct, mask, preprocessing)
     wanted = kept if indices is None else np.intersect1d(kept, np.asarray(list(indices), dtype=int))
@@ -90,11 +82,9 @@ def lung_regions(
     if ct.calibrated:
         yield from _volume_regions(ct, mask, preprocessing, kept, wanted, reach)
         return
-    images = list(_images(ct))
-    for index in wanted:
-        rows, columns = images[index].shape
-        region = image_region(images[index], mask[index, :rows, :columns], preprocessing, int(index), reach)
-        if region is not None:
+    for index, image in enumerate(_images(ct)):
+        lungs = mask[index, :image.shape[0], :image.shape[1]]
+        if index in wanted and (region := image_region(image, lungs, preprocessing, index, reach)) is not None:
             yield region
 
 
@@ -118,7 +108,7 @@ def image_region(
     seen = covered_pixels(crop, image.shape)
     part = image[seen]
     anchors = gray_anchors(part, lungs[seen] if found else None) if preprocessing.anchor_gray_levels else None
-    area = covered_pixels(_grown(box, reach) if box is not whole else whole, image.shape)
+    area = covered_pixels(grown(box, reach) if box is not whole else whole, image.shape)
     inside = lungs[area] if found else np.ones_like(lungs[area])
     return LungRegion(
         gray_table(anchors)[image[area]], inside, box, found, False, image_scale(part, anchors),
@@ -133,18 +123,12 @@ def _volume_regions(ct, mask, preprocessing, kept, wanted, reach) -> Iterator[Lu
     cell = (_CELL_MM / axial.spacing[1], _CELL_MM / axial.spacing[0])
     for index in wanted:
         box = crop_box(mask[index])
-        rows, columns = covered_pixels(_grown(box, reach), mask.shape[1:])
+        rows, columns = covered_pixels(grown(box, reach), mask.shape[1:])
         hu = slab_mean(axial.array[:, rows, columns], index, axial.spacing[2], preprocessing.slab_mm)
         yield LungRegion(
             table[window(hu, preprocessing.window_hu)], mask[index, rows, columns], box, True, True, scale, cell,
             (rows.start, columns.start), int(index),
         )  # fmt: skip
-
-
-def _grown(box: Box2D, reach: float) -> Box2D:
-    r0, c0, r1, c1 = box
-    rows, columns = reach * (r1 - r0), reach * (c1 - c0)
-    return r0 - rows, c0 - columns, r1 + rows, c1 + columns
 
 
 def _fills(crop: Box2D, whole: Box2D) -> bool:
@@ -153,8 +137,8 @@ def _fills(crop: Box2D, whole: Box2D) -> bool:
     What is left at the fourth is then more likely a consolidated part of the lungs, which no threshold finds.
     """
     height, width = whole[2] - whole[0], whole[3] - whole[1]
-    gaps = [abs(a - b) / length for a, b, length in zip(crop, whole, (height, width) * 2, strict=True)]
-    return sum(gap < 0.02 for gap in gaps) >= 3
+    gaps = np.abs(np.subtract(crop, whole)) / (height, width, height, width)
+    return np.count_nonzero(gaps < 0.02) >= 3
 
 
 def _images(ct: CtVolume) -> Iterator[np.ndarray]:
@@ -181,10 +165,3 @@ def slab_mean(hu: np.ndarray, index: int, spacing_mm: float, slab_mm: float) -> 
         total += hu[k] * np.float32(weight)
         weights += weight
     return total / np.float32(weights)
-
-
-def _masked_mean(hu: np.ndarray, lungs: np.ndarray, window_hu: tuple[float, float]) -> float:
-    """Mean in [0, 1] of the tight crop of a slice ``hu`` (R, C), black outside ``lungs``."""
-    rows, columns = covered_pixels(crop_box(lungs), lungs.shape)
-    part = np.s_[rows.start:rows.stop:2, columns.start:columns.stop:2]  # every second pixel is enough
-    return float((window(hu[part], window_hu) * lungs[part]).mean() / 255)

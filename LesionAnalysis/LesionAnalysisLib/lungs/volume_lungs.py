@@ -9,7 +9,7 @@ import numpy as np
 from scipy import ndimage
 from skimage.morphology import convex_hull_image
 
-from .border import refine_border
+from .border import close_gaps, refine_border
 from .coarse import CoarseGrid
 from .hull import add_pleural_tissue, rib_cage
 
@@ -36,7 +36,7 @@ class NoLungsError(ValueError):
         super().__init__(f"No lungs were found in {name}: provide an axial chest CT in HU that shows the lungs.")
 
 
-def segment_volume(hu, spacing, label="this CT"):
+def segment_volume(hu: np.ndarray, spacing: tuple[float, float, float], label: str = "this CT") -> np.ndarray:
     """Lung mask (S, R, C) bool of ``hu`` (S, R, C) int16, with consolidations, without trachea and main bronchi.
 
     ``spacing`` is (column, row, slice) in mm. Any slice thickness, field of view and part of the chest is supported.
@@ -49,7 +49,7 @@ def segment_volume(hu, spacing, label="this CT"):
     return refine_border(hu, grid, lungs, airways, _AERATED_HU)
 
 
-def _segment_coarse(grid):
+def _segment_coarse(grid: CoarseGrid) -> tuple[np.ndarray, np.ndarray]:
     """Masks of the lungs and of the larger airways, on the coarse grid."""
     air = grid.hu < _AERATED_HU
     outside = _outside_air(grid, air)
@@ -73,31 +73,30 @@ def _segment_coarse(grid):
         whole = _fill(parts[box][:, :, side], hu, gas[box][:, :, side], grid.pixel_mm2)
         if middle is not None:
             whole = add_pleural_tissue(whole, hu, bones[:, :, side], grid.spacing, (row, center))
-        whole = _fill(_close(whole, grid.spacing), hu, gas[box][:, :, side], grid.pixel_mm2)
+        whole |= close_gaps(whole, _CLOSING_MM, grid.spacing, "edge")
+        whole = _fill(whole, hu, gas[box][:, :, side], grid.pixel_mm2)
         lungs[box][:, :, side] = whole & ~outside[box][:, :, side]
     return lungs, gas & ~lungs
 
 
-def _outside_air(grid, air):
+def _outside_air(grid: CoarseGrid, air: np.ndarray) -> np.ndarray:
     """Air and padding outside the body, connected to the border of the slices.
 
     Lungs that reach the border of a slice are denser than air and not included.
     """
-    edges = [grid.hu[:, e] for e in (0, -1)] + [grid.hu[:, :, e] for e in (0, -1)]
-    rim = np.concatenate([edge.ravel() for edge in edges])
+    border = np.ones(grid.hu.shape, dtype=bool)
+    border[:, 1:-1, 1:-1] = False
+    rim = grid.hu[border]
     limit = _OUTSIDE_AIR_HU[0]
     if np.mean(rim < _AERATED_HU) > 0.6:  # the border is mostly air
         limit = np.clip(np.percentile(rim, 25) + 40, *_OUTSIDE_AIR_HU)
-    labels, count = ndimage.label(grid.hu < limit)
-    outside = np.zeros(count + 1, dtype=bool)
-    for edge in (labels[:, 0], labels[:, -1], labels[:, :, 0], labels[:, :, -1]):
-        outside[edge] = True
-    outside[0] = False
+    low = grid.hu < limit
+    outside = ndimage.binary_propagation(low & border, mask=low)
     # dilated over the partial-volume edges of body, mattress and clothes
-    return ndimage.binary_dilation(outside[labels], _CROSS, iterations=2) & air
+    return ndimage.binary_dilation(outside, _CROSS, iterations=2) & air
 
 
-def _gas(grid, inner, body):
+def _gas(grid: CoarseGrid, inner: np.ndarray, body: np.ndarray) -> np.ndarray:
     """Gas in trachea, main bronchi, stomach and bowel: large components of ``inner`` air without lung tissue."""
     labels, _ = ndimage.label(inner)
     gas = np.zeros_like(inner)
@@ -116,13 +115,13 @@ def _gas(grid, inner, body):
     return gas | ndimage.binary_dilation(core, _CROSS) & inner
 
 
-def _voxels(grid, volume_ml):
+def _voxels(grid: CoarseGrid, volume_ml: float) -> float:
     """Number of voxels in ``volume_ml``, in proportion less in a stack thinner than a centimeter."""
     height_cm = len(grid.hu) * grid.spacing[0] / 10
-    return volume_ml * min(1.0, height_cm) / grid.voxel_ml
+    return volume_ml * min(1.0, height_cm) / (grid.pixel_mm2 * grid.spacing[0] / 1000.0)
 
 
-def _largest(labels, min_size, count=12):
+def _largest(labels: np.ndarray, min_size: float, count: int = 12) -> np.ndarray:
     """The labels, except 0, of the ``count`` largest components of more than ``min_size`` voxels, largest first."""
     sizes = np.bincount(labels.ravel())
     sizes[0] = 0
@@ -130,7 +129,7 @@ def _largest(labels, min_size, count=12):
     return order[sizes[order] > min_size]
 
 
-def _enclosed(gas, lungs, grid):
+def _enclosed(gas: np.ndarray, lungs: np.ndarray, grid: CoarseGrid) -> np.ndarray:
     """The components of ``gas`` within ``lungs``: cavities, bullae and emphysema, not airways or bowel."""
     labels, count = ndimage.label(gas)
     enclosed = np.zeros_like(gas)
@@ -145,7 +144,8 @@ def _enclosed(gas, lungs, grid):
     return enclosed
 
 
-def _lung_parts(grid, candidates, outside, gas, body):
+def _lung_parts(grid: CoarseGrid, candidates: np.ndarray, outside: np.ndarray, gas: np.ndarray,
+                body: np.ndarray) -> np.ndarray:  # fmt: skip
     """The two lungs, or one if they are connected, and larger fragments that disease has separated."""
     labels, _ = ndimage.label(ndimage.binary_opening(candidates, _CROSS))
     beside = ndimage.binary_dilation(outside, _CROSS)
@@ -165,7 +165,7 @@ def _lung_parts(grid, candidates, outside, gas, body):
     return grown & candidates  # restores what the opening removed
 
 
-def _body_hull(grid):
+def _body_hull(grid: CoarseGrid) -> np.ndarray:
     """Convex hull of the body in every _HULL_STEP-th slice, which excludes table and mattress."""
     hulls = np.zeros_like(grid.hu[::_HULL_STEP], dtype=bool)
     for hull, hu in zip(hulls, grid.hu[::_HULL_STEP], strict=True):
@@ -178,7 +178,7 @@ def _body_hull(grid):
     return hulls
 
 
-def _middle(lungs):
+def _middle(lungs: np.ndarray) -> int | None:
     """The column between the two lungs, in their bounding box; None for a single lung or without a gap."""
     profile = lungs.sum(axis=(0, 1))
     third = profile.size // 3
@@ -188,30 +188,18 @@ def _middle(lungs):
     return middle if profile[middle] < 0.35 * min(profile[:middle].max(), profile[middle:].max()) else None
 
 
-def _close(part, spacing):
-    """Closing of ``part`` (s, r, c) with a ball of _CLOSING_MM, for anisotropic voxels."""
-    pad = [(int(np.ceil(_CLOSING_MM / mm)) + 1,) * 2 for mm in spacing]
-    padded = np.pad(part, pad, mode="edge")
-    near = ndimage.distance_transform_edt(~padded, sampling=spacing) <= _CLOSING_MM
-    if near.all():  # no voxel to measure a distance to
-        return np.ones_like(part)
-    closed = ndimage.distance_transform_edt(near, sampling=spacing) > _CLOSING_MM
-    return closed[tuple(slice(n, -n) for n, _ in pad)] | part
-
-
-def _fill(part, hu, gas, pixel_mm2):
+def _fill(part: np.ndarray, hu: np.ndarray, gas: np.ndarray, pixel_mm2: float) -> np.ndarray:
     """``part`` (s, r, c) without ``gas``, and with holes filled.
 
     Holes are enclosed in 3D, or within a slice if they are small or contain air (bronchi, cavities, consolidations).
     The dome of the liver or stomach is a large hole without air.
     """
     part = ndimage.binary_fill_holes(part & ~gas)
-    aerated = hu < _NOT_LIVER_HU
-    for mask, aerated_slice in zip(part, aerated, strict=True):
+    for mask, aerated in zip(part, hu < _NOT_LIVER_HU, strict=True):
         holes, count = ndimage.label(~mask)
         if count > 1:
             areas = np.bincount(holes.ravel())
-            aerated_areas = np.bincount(holes[aerated_slice], minlength=count + 1)
+            aerated_areas = np.bincount(holes[aerated], minlength=count + 1)
             fill = (areas * pixel_mm2 < _MAX_HOLE_MM2) | (aerated_areas > 0.07 * areas)
             for edge in (holes[0], holes[-1], holes[:, 0], holes[:, -1]):
                 fill[edge] = False

@@ -26,8 +26,7 @@ _UNREADABLE = (zipfile.BadZipFile, zlib.error, struct.error, tokenize.TokenError
 def read_arrays(content: bytes) -> dict[str, np.ndarray]:
     """The arrays of an ``.npz`` file by name.
 
-    Raises:
-        ValueError: the content is anything else than an archive of numeric arrays of plausible size.
+    Raises ValueError for anything else than an archive of numeric arrays of plausible size.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:

@@ -93,9 +93,7 @@ class ModelBundle(ModelDescription):
     def bundled(cls, model_id: str | None = None) -> ModelBundle:
         """The model that comes with LesionAnalysis (of several the last by name).
 
-        Raises:
-            FileNotFoundError: there is none, or none of that id.
-            ValueError: it is damaged.
+        Raises FileNotFoundError where there is none, or none of that id, and ValueError where it is damaged.
         """
         return cls.load(bundled_folder(model_id))
 
@@ -103,9 +101,7 @@ class ModelBundle(ModelDescription):
     def load(cls, folder: str | os.PathLike) -> ModelBundle:
         """Read and verify a model folder.
 
-        Raises:
-            OSError: the folder or one of its files is missing or cannot be read.
-            ValueError: a file was changed, truncated, or has invalid content.
+        Raises OSError where a file is missing or cannot be read, ValueError where one was changed or is invalid.
         """
         folder = Path(folder)
         config, files, checksum = read_model(folder)
@@ -133,11 +129,11 @@ class ModelBundle(ModelDescription):
         try:
             network = restore_network(self.fecnn, self.weights)
             _check_widths(network, self.clusters, self.input_statistics)
+            return network
         except (MemoryError, ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
             if is_out_of_memory(error):
                 raise MemoryError("There is not enough memory to load the model: close other programs.") from error
             raise damaged(self.folder, "weights, clusters and configuration do not fit together") from error
-        return network
 
     @classmethod
     def save(
@@ -146,12 +142,11 @@ class ModelBundle(ModelDescription):
     ) -> ModelBundle:  # fmt: skip
         """Write a model folder and read it back; the folder's name is the model's id.
 
-        The folder appears only when it is complete. ``overwrite`` replaces an earlier model there, attachments
-        included.
+        The folder appears only when it is complete.
 
         Args:
-            attachments: further files by name (``metrics.json``, ``plots/roc.png``: one folder deep at most). They
-                are not part of the model: neither verified nor read by ``load``.
+            attachments: further files by name, one folder deep at most, which ``load`` neither verifies nor reads.
+            overwrite: replace an earlier model there, attachments included.
 
         Raises:
             FileExistsError: the folder exists (and, with ``overwrite``, holds no model).
@@ -161,8 +156,7 @@ class ModelBundle(ModelDescription):
         folder = Path(folder).absolute()
         if folder.exists() and not (overwrite and (folder / CHECKSUMS).is_file()):
             raise FileExistsError(f"{folder} exists already: choose another folder for the model.")
-        attachments = attachments or {}
-        check_attachments(attachments)
+        check_attachments(attachments or {})
         described = {f.name: getattr(description, f.name) for f in fields(ModelDescription)}
         config = {"schema": SCHEMA, "id": folder.name, "fecnn": network.settings, **described}
         content = (json.dumps(config, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
@@ -176,7 +170,7 @@ class ModelBundle(ModelDescription):
             CONFIG: content, WEIGHTS: array_bytes(network_arrays(network)),
             CLUSTERS: array_bytes(clusters.features.to_arrays() | density), CARD: card.encode(),
         }  # fmt: skip
-        write_files(folder, files, attachments)
+        write_files(folder, files, attachments or {})
         return cls.load(folder)
 
 

@@ -63,19 +63,6 @@ def read_model(folder: Path) -> tuple[dict[str, Any], dict[str, bytes], str]:
 
     Raises OSError where a file is missing, ValueError where one was changed or the configuration is invalid.
     """
-    files, checksum = read_verified(folder)
-    try:
-        return parse_config(files[CONFIG]), files, checksum
-    except ValueError as error:
-        raise damaged(folder, str(error)) from error
-
-
-def damaged(folder: Path, why: str) -> ValueError:
-    return ValueError(f"The model in {folder} is damaged ({why.rstrip('.')}): {ADVICE}.")
-
-
-def read_verified(folder: Path) -> tuple[dict[str, bytes], str]:
-    """The bytes of every file by name, each verified, and the checksum over all of them."""
     if not folder.is_dir():
         raise FileNotFoundError(f"There is no model folder {folder}: {ADVICE}.")
     listed = _read_file(folder, CHECKSUMS)
@@ -92,7 +79,14 @@ def read_verified(folder: Path) -> tuple[dict[str, bytes], str]:
         files[name] = _read_file(folder, name)
         if hashlib.sha256(files[name]).hexdigest() != expected:
             raise damaged(folder, f"{name} does not match its checksum")
-    return files, hashlib.sha256(listed).hexdigest()
+    try:
+        return parse_config(files[CONFIG]), files, hashlib.sha256(listed).hexdigest()
+    except ValueError as error:
+        raise damaged(folder, str(error)) from error
+
+
+def damaged(folder: Path, why: str) -> ValueError:
+    return ValueError(f"The model in {folder} is damaged ({why.rstrip('.')}): {ADVICE}.")
 
 
 def _read_file(folder: Path, name: str) -> bytes:

@@ -26,8 +26,7 @@ _CLIPS = np.linspace(1.0, 0.7, 13, dtype=np.float32)
 def quantize(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Large weights of ``arrays`` as int8 with scales, small ones as floats, integers as they are.
 
-    Raises:
-        ValueError: a weight is not finite (the training diverged).
+    Raises ValueError where a weight is not finite (the training diverged).
     """
     stored: dict[str, np.ndarray] = {}
     for name, array in arrays.items():
@@ -49,8 +48,7 @@ def quantize(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 def dequantize(stored: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The inverse of ``quantize``: float32 weights by name.
 
-    Raises:
-        ValueError: scales that do not fit their weights, or a weight that is not finite.
+    Raises ValueError where scales do not fit their weights or a weight is not finite.
     """
     arrays = {}
     for name, array in stored.items():
@@ -83,8 +81,7 @@ def quantize_weight(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if weight.ndim == 4 and weight[0, 0].size > 1:
         kernels = (-1, weight[0, 0].size)
         integers = _balance(exact.reshape(kernels), integers.reshape(kernels)).reshape(rows.shape)
-    integers = _balance(exact, integers)
-    return integers.astype(np.int8).reshape(weight.shape), scales
+    return _balance(exact, integers).astype(np.int8).reshape(weight.shape), scales
 
 
 def _best_scales(rows: np.ndarray) -> np.ndarray:

@@ -13,28 +13,20 @@ from .quantization import SCALE, dequantize, quantize
 
 
 def as_stored(network: FeCNN) -> FeCNN:
-    """``network`` as a model folder restores it: with its large weights rounded to 8 bits.
-
-    Raises:
-        ValueError: a weight is not finite.
-    """
+    """``network`` as a model folder restores it, its large weights rounded to 8 bits; raises as ``quantize`` does."""
     return restore_network(network.settings, network_arrays(network))
 
 
 def network_arrays(network: FeCNN) -> dict[str, np.ndarray]:
-    """The quantized weights by name (see ``quantization.quantize``).
-
-    Raises:
-        ValueError: a weight is not finite.
-    """
-    return quantize({name: _numpy(value) for name, value in network.state_dict().items()})
+    """The quantized weights by name; raises as ``quantize`` does."""
+    state = {name: value.cpu() for name, value in network.state_dict().items()}
+    return quantize({name: (v.float() if v.is_floating_point() else v).numpy() for name, v in state.items()})
 
 
 def restore_network(settings: Mapping[str, Any], stored: Mapping[str, np.ndarray]) -> FeCNN:
     """The network of these settings and quantized weights, in float32 and evaluation mode.
 
-    Raises:
-        KeyError, RuntimeError, TypeError, ValueError: settings and weights do not describe one network.
+    Raises KeyError, RuntimeError, TypeError or ValueError where they do not describe one network.
     """
     with torch.device("meta"):  # no random initialization, which would take longer than reading the weights
         network = FeCNN(**settings)
@@ -47,11 +39,6 @@ def restore_network(settings: Mapping[str, Any], stored: Mapping[str, np.ndarray
         raise ValueError("a tensor holds integers in place of floats, or the other way round")
     network.load_state_dict(state, assign=True)
     return network.eval()
-
-
-def _numpy(tensor: torch.Tensor) -> np.ndarray:
-    tensor = tensor.detach().cpu()
-    return (tensor.float() if tensor.is_floating_point() else tensor).numpy()
 
 
 def _tensor(array: np.ndarray) -> torch.Tensor:

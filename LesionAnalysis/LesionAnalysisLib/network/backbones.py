@@ -79,10 +79,8 @@ class ResNet(nn.Module):
         downsample = None
         if stride != 1 or self._channels != outputs:
             downsample = nn.Sequential(conv(self._channels, outputs, 1, stride), nn.BatchNorm2d(outputs))
-        blocks = [block(self._channels, width, stride, downsample)]
-        self._channels = outputs
-        blocks += [block(outputs, width, 1, None) for _ in range(depth - 1)]
-        return nn.Sequential(*blocks)
+        first, self._channels = block(self._channels, width, stride, downsample), outputs
+        return nn.Sequential(first, *(block(outputs, width, 1, None) for _ in range(depth - 1)))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))  # (N, 64, H/4, W/4)
@@ -121,9 +119,8 @@ class Separable(nn.Sequential):
     """Depthwise and pointwise convolution, and batch norm (Chollet 2017)."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__(
-            conv(inputs, inputs, 3, groups=inputs), conv(inputs, outputs, 1), nn.BatchNorm2d(outputs)
-        )
+        depthwise = conv(inputs, inputs, 3, groups=inputs)
+        super().__init__(depthwise, conv(inputs, outputs, 1), nn.BatchNorm2d(outputs))
 
 
 class XceptionBlock(nn.Module):
@@ -181,11 +178,7 @@ BACKBONES: dict[str, Callable[[], nn.Module]] = {
 
 
 def make_backbone(name: str) -> nn.Module:
-    """The backbone called ``name``; its ``channels`` are those of C3, C4, C5.
-
-    Raises:
-        ValueError: no backbone has that name.
-    """
+    """The backbone called ``name``; its ``channels`` are those of C3, C4, C5. Raises ValueError for another name."""
     _check_name(name)
     return BACKBONES[name]()
 
@@ -198,7 +191,7 @@ def _check_name(name: str) -> None:
 def find_imagenet(backbone: str) -> Path | None:
     """The newest ImageNet weights of a backbone in torch's cache, where torchvision stores them; None without any.
 
-    Nothing is downloaded. Raises ValueError where no backbone has that name.
+    Nothing is downloaded. Raises ValueError for another name.
     """
     _check_name(backbone)
     files = Path(torch.hub.get_dir(), "checkpoints").glob(f"{backbone}-*.pth")
@@ -214,9 +207,7 @@ def load_imagenet(backbone: nn.Module, path: str | os.PathLike) -> None:
     with ``body.N``, where N counts the ReLUs, too; ``exit.0`` and ``.2``. Each separable convolution has ``0``
     (depthwise), ``1`` (pointwise) and ``2`` (batch norm).
 
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file is damaged, or a tensor of the backbone is missing or has another shape.
+    Raises FileNotFoundError, or ValueError where the file is damaged or a tensor is missing or of another shape.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"There is no file {path}: provide a .pth file with the weights of the backbone.")

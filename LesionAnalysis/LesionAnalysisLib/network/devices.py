@@ -19,8 +19,7 @@ _CPU_BATCH = 8  # more is not faster on a CPU, and takes 40 MB per slice of 512 
 def choose_device(name: str) -> torch.device:
     """``auto`` is a CUDA device if there is one, else Apple's, else the CPU; other names are torch's.
 
-    Raises:
-        ValueError: torch does not know the device, or it is not available.
+    Raises ValueError where torch does not know the device or it is not available.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
@@ -39,24 +38,19 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_precision(name: str, device: torch.device) -> torch.dtype:
-    """``auto`` is bfloat16 where the processor supports it natively, else float32.
-
-    Raises:
-        ValueError: an unknown precision.
-    """
-    if name != "auto":
-        if name not in PRECISIONS:
-            raise ValueError(f"There is no precision {name!r}: choose auto, {', '.join(PRECISIONS)}.")
+    """``auto`` is bfloat16 where the processor supports it natively, else float32; ValueError for an unknown name."""
+    if name in PRECISIONS:
         return PRECISIONS[name]
+    if name != "auto":
+        raise ValueError(f"There is no precision {name!r}: choose auto, {', '.join(PRECISIONS)}.")
+    native = False
     if device.type == "cuda":
         native = torch.cuda.get_device_capability(device) >= (8, 0)  # older ones emulate it
-        return torch.bfloat16 if native else torch.float32
-    if device.type == "cpu":
+    elif device.type == "cpu":
         # private functions, hence the default: float32 is always right, only slower
         names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
         native = any(getattr(torch.cpu, name, lambda: False)() for name in names)
-        return torch.bfloat16 if native else torch.float32
-    return torch.float32
+    return torch.bfloat16 if native else torch.float32
 
 
 @dataclass
@@ -71,8 +65,10 @@ class Runner:
 
     def __post_init__(self) -> None:
         self._move_to(self.device)
-        if self.batch_size is None:
-            self.batch_size = self._batch_size_of_memory()
+        if self.batch_size is None and self.device.type == "cuda":
+            free, _ = torch.cuda.mem_get_info(self.device)
+            self.batch_size = int(min(64, max(1, free * 0.6 // 120e6)))
+        self.batch_size = self.batch_size or _CPU_BATCH
 
     @property
     def description(self) -> str:
@@ -84,22 +80,13 @@ class Runner:
         self.device, self.dtype = device, choose_precision(self.precision, device)
         self.folded = FoldedFeCNN(self.network, self.dtype).to(device)
 
-    def _batch_size_of_memory(self) -> int:
-        if self.device.type != "cuda":
-            return _CPU_BATCH
-        free, _ = torch.cuda.mem_get_info(self.device)
-        return int(min(64, max(1, free * 0.6 // 120e6)))
-
     def batches(
         self, items: Sequence[Any], work: Callable[[FoldedFeCNN, torch.device, Sequence[Any]], Any]
     ) -> Iterator[tuple[Sequence[Any], Any]]:
         """``work`` on batches of ``items``: pairs of the batch and the result.
 
         Out of memory, the batch is halved and tried again; where not even one item fits, the network moves to the CPU.
-        Both add a warning.
-
-        Raises:
-            MemoryError: not even one item fits on the CPU.
+        Both add a warning. Raises MemoryError where not even one item fits on the CPU.
         """
         done = 0
         while done < len(items):
@@ -110,9 +97,9 @@ class Runner:
                 if not is_out_of_memory(error):
                     raise
                 self._reduce(len(batch))
-                continue
-            done += len(batch)
-            yield batch, result
+            else:
+                done += len(batch)
+                yield batch, result
 
     def _reduce(self, tried: int) -> None:
         if self.device.type == "cuda":
@@ -130,7 +117,6 @@ class Runner:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an exception says that memory did not suffice, of the CPU or another device."""
-    # the CPU's allocator and MPS raise plain RuntimeErrors
-    types = (MemoryError, getattr(torch, "OutOfMemoryError", MemoryError))
-    text = str(error).lower()
+    text = str(error).lower()  # the CPU's allocator and MPS raise plain RuntimeErrors
+    types = (MemoryError, torch.cuda.OutOfMemoryError)
     return isinstance(error, types) or "out of memory" in text or "can't allocate memory" in text

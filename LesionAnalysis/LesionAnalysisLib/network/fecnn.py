@@ -1,10 +1,7 @@
 """FeCNN, the diagnosis network of the paper: figures 2 to 4, equations 1 to 5.
 
-Example:
-    >>> import torch
     >>> network = FeCNN("resnet18").eval()
-    >>> logits = network(torch.rand(2, 1, 64, 64))  # gray slices, 0..1
-    >>> logits.shape
+    >>> network(torch.rand(2, 1, 64, 64)).shape  # gray slices, 0..1
     torch.Size([2, 2])
 """
 
@@ -28,8 +25,6 @@ class FeaturePyramid(nn.Module):
     The only ReLU is before P7; P3 to P6 are linear in C3 to C5, which ``folding`` exploits.
     """
 
-    levels = 5
-
     def __init__(self, channels: tuple[int, int, int]) -> None:
         super().__init__()
         self.lateral = nn.ModuleList(
@@ -51,10 +46,8 @@ class FeaturePyramid(nn.Module):
 class NoPyramid(nn.Module):
     """Table 4 without FPN: C3, C4, C5 are summarized as they are."""
 
-    levels = 3
-
-    def forward(self, c3: Tensor, c4: Tensor, c5: Tensor) -> tuple[Tensor, ...]:
-        return c3, c4, c5
+    def forward(self, *maps: Tensor) -> tuple[Tensor, ...]:
+        return maps
 
 
 class Summary(nn.Module):
@@ -106,42 +99,22 @@ class EnsembleFusion(nn.Module):
         self.omega.copy_(0.5 * torch.log((1 - eps) / eps))
 
 
-class NoFusion(nn.Module):
-    """Table 4 without fusion: the concatenated levels and one linear layer."""
+class PlainTop(nn.Module):
+    """The plain CNN of tables 3 and 4: pooled C5, two dense layers with ReLU, one linear layer.
 
-    def __init__(self, levels: int, classes: int, dropout: float) -> None:
+    ``linear``: pooled C5 and one linear layer, as CAM needs it (Zhou 2016); not in the paper.
+    """
+
+    def __init__(self, channels: int, classes: int, dropout: float, linear: bool) -> None:
         super().__init__()
-        self.dropout = nn.Dropout(dropout)
-        self.classify = nn.Linear(levels * WIDTH, classes)
-
-    def forward(self, pooled: Tensor) -> Tensor:
-        return self.classify(self.dropout(pooled.flatten(1)))
-
-
-class DenseTop(nn.Module):
-    """The plain CNN of tables 3 and 4: pooled C5, two dense layers with ReLU, one linear layer."""
-
-    def __init__(self, channels: int, classes: int, dropout: float) -> None:
-        super().__init__()
-        self.dense = nn.Sequential(
-            nn.Linear(channels, WIDTH), nn.ReLU(), nn.Dropout(dropout),
-            nn.Linear(WIDTH, WIDTH), nn.ReLU(), nn.Dropout(dropout), nn.Linear(WIDTH, classes),
+        dense = () if linear else (
+            nn.Linear(channels, WIDTH), nn.ReLU(), nn.Dropout(dropout), nn.Linear(WIDTH, WIDTH), nn.ReLU()
         )  # fmt: skip
+        last = nn.Linear(channels if linear else WIDTH, classes)
+        self.classify = nn.Sequential(*dense, nn.Dropout(dropout), last)
 
     def forward(self, c3: Tensor, c4: Tensor, c5: Tensor) -> Tensor:
-        return self.dense(c5.mean((2, 3), dtype=torch.float32))
-
-
-class LinearTop(nn.Module):
-    """Pooled C5 and one linear layer, as CAM needs it (Zhou 2016); not in the paper."""
-
-    def __init__(self, channels: int, classes: int, dropout: float) -> None:
-        super().__init__()
-        self.dropout = nn.Dropout(dropout)
-        self.classify = nn.Linear(channels, classes)
-
-    def forward(self, c3: Tensor, c4: Tensor, c5: Tensor) -> Tensor:
-        return self.classify(self.dropout(c5.mean((2, 3), dtype=torch.float32)))
+        return self.classify(c5.mean((2, 3), dtype=torch.float32))
 
 
 class LesionHead(nn.Module):
@@ -167,11 +140,12 @@ class PyramidTop(nn.Module):
     ) -> None:  # fmt: skip
         super().__init__()
         self.pyramid = FeaturePyramid(channels) if fpn else NoPyramid()
-        levels = self.pyramid.levels
+        levels = 5 if fpn else 3
         self.summary = Summary((WIDTH,) * levels if fpn else channels)
-        self.fusion = (
-            EnsembleFusion(levels, classes, rho, dropout) if fusion else NoFusion(levels, classes, dropout)
-        )
+        if fusion:
+            self.fusion = EnsembleFusion(levels, classes, rho, dropout)
+        else:  # table 4: the concatenated levels and one linear layer
+            self.fusion = nn.Sequential(nn.Flatten(), nn.Dropout(dropout), nn.Linear(levels * WIDTH, classes))
         self.lesions = LesionHead() if lesion_head else None
 
     def pooled(self, c3: Tensor, c4: Tensor, c5: Tensor) -> Tensor:
@@ -194,15 +168,13 @@ class FeCNN(nn.Module):
         linear_top: without FPN and fusion, one linear layer in place of table 4's dense layers.
         lesion_head: add a ``LesionHead`` to the feature pyramid; the logits do not depend on it.
 
-    Raises:
-        ValueError: unknown backbone, fewer than two classes, a linear top with FPN or fusion, a lesion head without
-            FPN, or an input whose sides are not multiples of 32.
+    Raises ValueError for an unknown backbone, fewer than two classes, a linear top with FPN or fusion, a lesion head
+    without FPN, or an input whose sides are not multiples of 32.
     """
 
     def __init__(
         self, backbone: str = "resnet50", classes: int = 2, fpn: bool = True, fusion: bool = True,
-        rho: int | None = None, dropout: float = 0.5, linear_top: bool = False,
-        lesion_head: bool = False,
+        rho: int | None = None, dropout: float = 0.5, linear_top: bool = False, lesion_head: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()
         if classes < 2:
@@ -213,22 +185,20 @@ class FeCNN(nn.Module):
             raise ValueError("A lesion head needs the feature pyramid: switch FPN on.")
         self.settings = {
             "backbone": backbone, "classes": classes, "fpn": fpn, "fusion": fusion,
-            "rho": rho or classes, "dropout": dropout, "linear_top": linear_top,
-            "lesion_head": lesion_head,
+            "rho": rho or classes, "dropout": dropout, "linear_top": linear_top, "lesion_head": lesion_head,
         }  # fmt: skip
         self.backbone_maps = make_backbone(backbone)
         channels = self.backbone_maps.channels
         if fpn or fusion:
             self.head = PyramidTop(channels, classes, fpn, fusion, rho or classes, dropout, lesion_head)
         else:
-            self.head = (LinearTop if linear_top else DenseTop)(channels[-1], classes, dropout)
+            self.head = PlainTop(channels[-1], classes, dropout, linear_top)
 
     def backbone(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """C3, C4, C5 of gray slices ``x`` (N, 1, H, W) in 0..1, at 1/8, 1/16 and 1/32 of their size."""
         if x.shape[-1] % 32 or x.shape[-2] % 32:
             raise ValueError(f"The slice's sides must be multiples of 32, not {tuple(x.shape[-2:])}.")
-        x = (x - GRAY_MEAN) / GRAY_STD
-        return self.backbone_maps(x.expand(-1, 3, -1, -1))
+        return self.backbone_maps(((x - GRAY_MEAN) / GRAY_STD).expand(-1, 3, -1, -1))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(*self.backbone(x))  # (N, C)

@@ -16,23 +16,19 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from .backbones import ResNet, Vgg16
-from .fecnn import GRAY_MEAN, GRAY_STD, EnsembleFusion, FeaturePyramid, FeCNN, NoFusion, PyramidTop
+from .fecnn import GRAY_MEAN, GRAY_STD, FeaturePyramid, FeCNN, PyramidTop
 
 # Sums of a map upsampled by two (nearest) from those of the map itself, along one axis: "without the last" becomes
 # "without the last" + "all", "all" becomes 2 "all", "without the first" becomes "without the first" + "all".
 _UPSAMPLE = torch.tensor([[1.0, 1.0, 0.0], [0.0, 2.0, 0.0], [0.0, 1.0, 1.0]])
 
 
-def window_sums(x: Tensor) -> Tensor:
+class _WindowSums(torch.autograd.Function):
     """For (N, C, H, W): the sum under each offset of a zero-padded 3x3 kernel, (N, C, 3, 3) float32.
 
-    Along each axis, offset 0 covers all lines but the last, 1 all, 2 all but the first.
+    Along each axis, offset 0 covers all lines but the last, 1 all, 2 all but the first. The gradient has a closed
+    form: every pixel gets the gradients of the windows that cover it.
     """
-    return _WindowSums.apply(x)
-
-
-class _WindowSums(torch.autograd.Function):
-    """Sums with a gradient in closed form: every pixel gets the gradients of the windows that cover it."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -51,6 +47,9 @@ class _WindowSums(torch.autograd.Function):
         rows, columns = _covered(height, gradient), _covered(width, gradient)
         spread = torch.einsum("ncab,ay,bx->nyxc", gradient, rows, columns)
         return spread.to(ctx.dtype).permute(0, 3, 1, 2)
+
+
+window_sums = _WindowSums.apply
 
 
 def _covered(length: int, like: Tensor) -> Tensor:
@@ -110,18 +109,6 @@ class PooledPyramid(nn.Module):
         return torch.stack(pooled, 1)
 
 
-class FoldedTop(nn.Module):
-    """``PyramidTop`` with a ``PooledPyramid``."""
-
-    def __init__(self, top: PyramidTop) -> None:
-        super().__init__()
-        self.pooled = PooledPyramid(top)
-        self.fusion: EnsembleFusion | NoFusion = top.fusion
-
-    def forward(self, c3: Tensor, c4: Tensor, c5: Tensor) -> Tensor:
-        return self.fusion(self.pooled(c3, c4, c5))
-
-
 class LesionMap(nn.Module):
     """The lesion head's probability in each cell of P3: (N, H/8, W/8) float32, from C3, C4, C5."""
 
@@ -153,13 +140,12 @@ def _keep_first_layers(maps: nn.Module, dtype: torch.dtype) -> None:
         first = nn.Sequential(maps.conv1, maps.relu, maps.maxpool, maps.layer1[0])
         maps.layer1 = maps.layer1[1:]
         maps.conv1, maps.bn1, maps.maxpool = nn.Identity(), nn.Identity(), nn.Identity()
-        maps.to(dtype=dtype)
-        maps.conv1 = InFloat32(first, dtype)
+        holder, name = maps, "conv1"
     else:  # the first convolution
-        layers = maps.features if isinstance(maps, Vgg16) else maps.stem
-        first, layers[0] = layers[0], nn.Identity()
-        maps.to(dtype=dtype)
-        layers[0] = InFloat32(first, dtype)
+        holder, name = maps.features if isinstance(maps, Vgg16) else maps.stem, "0"
+        first, holder[0] = holder[0], nn.Identity()
+    maps.to(dtype=dtype)
+    setattr(holder, name, InFloat32(first, dtype))
 
 
 class FoldedFeCNN(nn.Module):
@@ -169,34 +155,30 @@ class FoldedFeCNN(nn.Module):
 
     Args:
         network: is not changed.
-        dtype: of the convolutions, such as ``torch.bfloat16``; the first layers, sums, scores and logits stay
-            float32.
+        dtype: of the convolutions; the first layers, sums, scores and logits stay float32.
     """
 
     def __init__(self, network: FeCNN, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
         network = copy.deepcopy(network).eval()
         _fuse(network)
-        self.settings, self.dtype = network.settings, dtype
-        self.maps, self.head = network.backbone_maps, network.head
-        self.lesion_map = None
-        if getattr(self.head, "lesions", None) is not None:
-            self.lesion_map = LesionMap(self.head).to(dtype=dtype, memory_format=torch.channels_last)
+        self.maps, self.head, self.lesion_map = network.backbone_maps, network.head, None
+        rounded = [module for module in self.head.modules() if isinstance(module, nn.Conv2d)]
         if isinstance(self.head, PyramidTop) and isinstance(self.head.pyramid, FeaturePyramid):
-            self.head = FoldedTop(self.head)
+            if self.head.lesions is not None:
+                self.lesion_map = LesionMap(self.head).to(dtype=dtype, memory_format=torch.channels_last)
+            rounded = [self.head.pyramid.p6, self.head.pyramid.p7]
+            self.head.pyramid, self.head.summary, self.head.lesions = PooledPyramid(self.head), nn.Identity(), None
         self.gray = isinstance(self.maps, ResNet)
         if self.gray:  # three equal input channels are equivalent to one with summed weights
             first = self.maps.conv1
-            self.maps.conv1 = nn.Conv2d(1, first.out_channels, 7, 2, 3)
-            self.maps.conv1.weight = nn.Parameter(first.weight.sum(1, keepdim=True))
-            self.maps.conv1.bias = first.bias
+            first.weight, first.in_channels = nn.Parameter(first.weight.sum(1, keepdim=True)), 1
         self.requires_grad_(False)
         if dtype != torch.float32:
             _keep_first_layers(self.maps, dtype)
         self.maps.to(memory_format=torch.channels_last)
-        for name, module in self.head.named_modules():
-            if isinstance(module, nn.Conv2d) and ("p6" in name or "p7" in name or not isinstance(self.head, FoldedTop)):
-                module.to(dtype=dtype, memory_format=torch.channels_last)
+        for layer in rounded:
+            layer.to(dtype=dtype, memory_format=torch.channels_last)
         self.eval()
 
     def backbone(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:

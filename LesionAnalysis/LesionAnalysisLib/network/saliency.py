@@ -20,18 +20,13 @@ Rule = Callable[[Tensor, Tensor], Tensor]  # (N, K, h, w), (N, K, h, w) -> (N, h
 def log_odds(logits: Tensor, positive: int) -> Tensor:
     """Log-odds of the positive class against all others together: z_c - logsumexp(z_others).
 
-    The gradient of the probability is that of the log-odds times p(1 - p), which gives the same map after
-    normalization, but rounds to zero where p = 1.0. The gradient of the log-odds does not vanish.
+    Their gradient gives the same map as the probability's, which is p(1 - p) times it and rounds to zero at p = 1.0.
 
     Args:
         logits: (N, C) before the softmax, C >= 2.
         positive: index of the positive class, counted from 0 (negative: from the end).
 
-    Returns:
-        (N,) float32 (float64 for float64 logits).
-
-    Raises:
-        ValueError: fewer than two classes, or no such class.
+    Returns (N,), at least float32. Raises ValueError for fewer than two classes, or no such class.
     """
     if logits.ndim != 2 or logits.shape[1] < 2:
         raise ValueError(f"Log-odds need logits (N, C), C >= 2 classes, not of shape {tuple(logits.shape)}.")
@@ -89,29 +84,16 @@ def normgrad(activations: Tensor, gradients: Tensor) -> Tensor:
 def cam(activations: Tensor, class_weights: Tensor) -> Tensor:
     """CAM (Zhou 2016): channels weighted by the linear layer that follows global average pooling.
 
-    Args:
-        activations: (N, K, h, w).
-        class_weights: (K,) the positive class's row of that layer, less the others' row if wanted.
-
-    Raises:
-        ValueError: the weights are not one per channel.
+    ``class_weights`` (K,) are the positive class's row of that layer, less the others' row if wanted.
     """
-    if activations.ndim != 4 or class_weights.shape != activations.shape[1:2]:
-        raise ValueError(
-            f"CAM needs activations (N, K, h, w) and K class weights, not shapes {tuple(activations.shape)} "
-            f"and {tuple(class_weights.shape)}."
-        )
-    a, w = _wide(activations.detach()), _wide(class_weights.detach())
+    a, w = _maps(activations, class_weights)
     return (w[:, None, None] * a).sum(dim=1).relu()
 
 
 SALIENCY: dict[str, Rule] = {
-    "grad++": grad_pp,
-    "gradcam++": gradcam_plus_plus,
-    "layercam": layercam,
-    "hirescam": hirescam,
+    "grad++": grad_pp, "gradcam++": gradcam_plus_plus, "layercam": layercam, "hirescam": hirescam,
     "normgrad": normgrad,
-}
+}  # fmt: skip
 
 
 def heatmaps(
@@ -120,9 +102,8 @@ def heatmaps(
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Lesion activation heatmaps of a batch, by a forward and backward pass through the head alone.
 
-    The backbone is not run again and needs no gradients. The feature maps may come from ``torch.inference_mode()`` or
-    ``no_grad()``, and this may be called inside either; inference tensors, which cannot be saved for a backward pass,
-    are copied. No hook is set, and neither the inputs nor the head's parameters keep a gradient.
+    The feature maps may come from ``torch.inference_mode()`` or ``no_grad()``, and this may be called inside either.
+    No hook is set, and neither the inputs nor the head's parameters keep a gradient.
 
     Args:
         head: maps (C3, C4, C5) to logits (N, C), such as ``FeCNN.head``; in evaluation mode.
@@ -135,13 +116,13 @@ def heatmaps(
         heatmap: (N, h, w) float32 >= 0, of C5's height and width, or of C4's with ``fuse_scales``; not normalized.
         logits: (N, C) of the head, detached.
 
-    Raises:
-        ValueError: unknown method or class.
+    Raises ValueError for an unknown method or class.
     """
     if method not in SALIENCY:
         raise ValueError(f"There is no saliency method {method!r}: choose one of {', '.join(SALIENCY)}.")
     with torch.inference_mode(False), torch.enable_grad():
-        c3, c4, c5 = (_ordinary(c) for c in (c3, c4, c5))
+        # inference tensors cannot be saved for a backward pass
+        c3, c4, c5 = (c.clone() if c.is_inference() else c.detach() for c in (c3, c4, c5))
         leaves = (c4, c5) if fuse_scales else (c5,)
         for leaf in leaves:
             leaf.requires_grad_(True)
@@ -166,11 +147,6 @@ def geometric_mean(fine: Tensor, coarse: Tensor) -> Tensor:
     return torch.where(empty, coarse, (fine * coarse).sqrt())
 
 
-def _ordinary(tensor: Tensor) -> Tensor:
-    """The same values as a new tensor that autograd can work with."""
-    return tensor.clone() if tensor.is_inference() else tensor.detach()
-
-
 def _wide(tensor: Tensor) -> Tensor:
     """At least float32: in the 8 bits of bfloat16, a sum over 2048 channels would be too coarse.
 
@@ -179,10 +155,5 @@ def _wide(tensor: Tensor) -> Tensor:
     return tensor if tensor.dtype == torch.float64 else tensor.float()
 
 
-def _maps(activations: Tensor, gradients: Tensor) -> tuple[Tensor, Tensor]:
-    if activations.ndim != 4 or activations.shape != gradients.shape:
-        raise ValueError(
-            "A heatmap needs activations and gradients of one shape (N, K, h, w), not "
-            f"{tuple(activations.shape)} and {tuple(gradients.shape)}."
-        )
-    return _wide(activations.detach()), _wide(gradients.detach())
+def _maps(activations: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    return _wide(activations.detach()), _wide(weights.detach())

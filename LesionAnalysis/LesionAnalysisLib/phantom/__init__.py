@@ -3,10 +3,7 @@
     phantom = make_phantom(seed=1)  # 120 slices of 512 x 512
     phantom.ct, phantom.lung_mask, phantom.lesion_labels, phantom.lesions
 
-``chest`` and ``torso`` describe organs with smooth borders (lungs, heart, muscle) as functions of position,
-``skeleton`` and ``trees`` tubular structures (ribs, vessels, airways), ``lesion_shapes`` the lesions; ``patient``
-combines them. ``grid`` defines the voxel grid, ``noise`` generates random numbers, ``tubes`` rasterizes tubes, and
-``render`` computes the slices.
+Organs with smooth borders are functions of position, ribs, vessels and airways are tubes.
 """
 
 from .phantom import Phantom, PhantomLesion, make_phantom

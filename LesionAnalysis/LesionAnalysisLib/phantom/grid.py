@@ -10,6 +10,7 @@ import numpy as np
 # RAS directions of columns (right to left), rows (anterior to posterior) and slices (inferior to superior), as with an
 # identity direction matrix in ITK.
 LPS_AXES = np.diag([-1.0, -1.0, 1.0])
+_NODE_MM = 2.4  # the largest distance of nodes of the coarse grid, unless voxels are larger
 _PATIENT_CENTER = np.array([0.0, -10.0, -35.0])  # center of every scan, mm RAS
 
 
@@ -33,10 +34,7 @@ class Grid:
     @property
     def index_to_ras(self) -> np.ndarray:
         """(4, 4): (column, row, slice, 1) to RAS millimeters."""
-        m = np.eye(4)
-        m[:3, :3] = self.axes * self.spacing
-        m[:3, 3] = self.origin
-        return m
+        return np.vstack([np.column_stack([self.axes * self.spacing, self.origin]), (0, 0, 0, 1)])
 
     def points(self, s, r, c) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """RAS x, y, z (float32) of index arrays that broadcast together.
@@ -51,7 +49,7 @@ class Grid:
                 if abs(slope) > 1e-9:
                     total = total + slope * np.asarray(index, dtype=np.float64)
             xyz.append(np.asarray(total).astype(np.float32))
-        return xyz[0], xyz[1], xyz[2]
+        return tuple(xyz)
 
     def to_local(self, points_ras: np.ndarray) -> np.ndarray:
         """(N, 3) RAS positions in millimeters along (column, row, slice) from voxel (0, 0, 0)."""
@@ -72,12 +70,11 @@ class Coarse:
     """A subsampled grid, on whose nodes smooth fields are computed; they are linearly interpolated in between."""
 
     grid: Grid
-    target_mm: float = 2.4
 
     @cached_property
     def steps(self) -> tuple[int, int, int]:
         """Voxels from node to node along (slice, row, column)."""
-        return tuple(max(1, int(self.target_mm / d + 1e-6)) for d in self.grid.spacing[::-1])
+        return tuple(max(1, int(_NODE_MM / d + 1e-6)) for d in self.grid.spacing[::-1])
 
     @cached_property
     def nodes(self) -> tuple[int, int, int]:
@@ -108,10 +105,9 @@ def _interpolate(a: np.ndarray, step: int, size: int, axis: int) -> np.ndarray:
     shape = list(a.shape)
     shape[axis] = (shape[axis] - 1) * step + 1
     out = np.empty(shape, np.float32)
-    at = (slice(None),) * axis
-    out[(*at, slice(None, None, step))] = a
-    low = a[(*at, slice(None, -1))]
-    rise = (a[(*at, slice(1, None))] - low) * np.float32(1.0 / step)
+    nodes, target = np.moveaxis(a, axis, 0), np.moveaxis(out, axis, 0)
+    target[::step] = nodes
+    rise = (nodes[1:] - nodes[:-1]) * np.float32(1.0 / step)
     for m in range(1, step):
-        np.add(low, rise * np.float32(m), out=out[(*at, slice(m, None, step))])
-    return out[(*at, slice(size))]
+        np.add(nodes[:-1], rise * np.float32(m), out=target[m::step])
+    return np.moveaxis(target[:size], 0, axis)

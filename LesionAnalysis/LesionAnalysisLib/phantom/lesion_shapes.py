@@ -94,7 +94,10 @@ def place_lesions(seed: int, lungs: Callable) -> list[LesionShape]:
     for plan in _PLAN:
         for _ in range(_TRIALS):
             lesion = _lesion(rng, lungs, noise, *plan)
-            if lesion is not None and all(_apart(lesion, other) for other in placed):
+            if lesion is not None and all(
+                (np.abs(lesion.center - other.center) - lesion.reach(0.2) - other.reach(0.2)).max() > 3.0
+                for other in placed
+            ):
                 placed.append(lesion)
                 break
         if len(placed) == count:
@@ -102,14 +105,12 @@ def place_lesions(seed: int, lungs: Callable) -> list[LesionShape]:
     return placed
 
 
-def _apart(a: LesionShape, b: LesionShape) -> bool:
-    gap = np.abs(a.center - b.center) - a.reach(0.2) - b.reach(0.2)
-    return bool(gap.max() > 3.0)
-
-
 def _lesion(rng: np.random.Generator, lungs: Callable, noise: ValueNoise, side: int, heights: tuple[float, float],
             directions: tuple[float, float], type_: str, size: float) -> LesionShape | None:
-    """A lesion at a random position on the pleura, or None if the lung is too thin there."""
+    """A lesion at a random position on the pleura, or None if the lung is too thin there.
+
+    A horizontal ray from the middle of the lung leaves it at that position.
+    """
     z = heights[0] + (heights[1] - heights[0]) * rng.random()
     angle = np.deg2rad(directions[0] + (directions[1] - directions[0]) * rng.random())
     radii = size * (np.array([15.0, 22.0, 20.0]) + np.array([6.0, 9.0, 9.0]) * rng.random(3))
@@ -121,10 +122,14 @@ def _lesion(rng: np.random.Generator, lungs: Callable, noise: ValueNoise, side: 
                CONSOLIDATION: 30.0 + 30.0 * rng.random()}[type_]
     paving = 150.0 if rng.random() < 0.45 and type_ == GGO else 0.0
 
-    point = _pleura(lungs, side, z, angle)
-    if point is None:
+    heading = np.array([(1.0, -1.0)[side] * np.sin(angle), -np.cos(angle), 0.0])
+    ray = np.array([*_LUNG_AXIS[side], z]) + heading * np.arange(0.0, 130.0, 1.0)[:, None]
+    inside = np.flatnonzero(_at(lungs, ray) > 0)
+    if not len(inside):
         return None
-    surface, inward = point
+    surface, step = ray[inside[-1]], 2.0 * np.eye(3)
+    inward = (_at(lungs, surface + step) - _at(lungs, surface - step)).astype(np.float64)
+    inward /= max(float(np.sqrt((inward**2).sum())), 1e-6)
     center = surface + inward * depth
     if _at(lungs, center[None])[0] < 0.3 * radii[0]:
         return None
@@ -132,19 +137,6 @@ def _lesion(rng: np.random.Generator, lungs: Callable, noise: ValueNoise, side: 
     up /= np.sqrt((up**2).sum())
     frame = np.stack([inward, up, np.cross(inward, up)])
     return LesionShape(type_, center, frame, radii, np.array(lobes), density, paving, noise)
-
-
-def _pleura(lungs: Callable, side: int, z: float, angle: float) -> tuple[np.ndarray, np.ndarray] | None:
-    """Point at which a horizontal ray from the middle of a lung leaves it, and the inward normal there."""
-    heading = np.array([(1.0, -1.0)[side] * np.sin(angle), -np.cos(angle), 0.0])
-    ray = np.array([*_LUNG_AXIS[side], z]) + heading * np.arange(0.0, 130.0, 1.0)[:, None]
-    inside = np.flatnonzero(_at(lungs, ray) > 0)
-    if not len(inside):
-        return None
-    surface = ray[inside[-1]]
-    step = 2.0 * np.eye(3)
-    slope = (_at(lungs, surface + step) - _at(lungs, surface - step)).astype(np.float64)
-    return surface, slope / max(float(np.sqrt((slope**2).sum())), 1e-6)
 
 
 def _at(lungs: Callable, points: np.ndarray) -> np.ndarray:

@@ -62,18 +62,15 @@ class ValueNoise:
             stride = self._N**axis
             low.append((i & (self._N - 1)) * stride)
             high.append(((i + 1) & (self._N - 1)) * stride)
-        wx, wy, wz = weight
 
-        def line(j: np.ndarray) -> np.ndarray:
-            a = self._values[low[0] + j]
-            return a + wx * (self._values[high[0] + j] - a)
+        def between(axis: int, offset: np.ndarray | int) -> np.ndarray:
+            """Interpolated along the axes up to ``axis``, at ``offset`` along the others."""
+            if axis < 0:
+                return self._values[offset]
+            a = between(axis - 1, low[axis] + offset)
+            return a + weight[axis] * (between(axis - 1, high[axis] + offset) - a)
 
-        def plane(k: np.ndarray) -> np.ndarray:
-            a = line(low[1] + k)
-            return a + wy * (line(high[1] + k) - a)
-
-        a = plane(low[2])
-        return a + wz * (plane(high[2]) - a)
+        return between(2, 0)
 
 
 class TextureTile:

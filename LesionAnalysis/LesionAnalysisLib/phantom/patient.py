@@ -43,8 +43,7 @@ class Patient:
 
     @cached_property
     def airways(self) -> Airways:
-        standard = airways_and_vessels(self.seed, chest.lungs)
-        return Airways(*(tubes.scaled(self.scale) for tubes in (standard.vessels, standard.walls, standard.lumina)))
+        return Airways(*(tubes.scaled(self.scale) for tubes in airways_and_vessels(self.seed, chest.lungs)))
 
     @cached_property
     def texture(self) -> TextureTile:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
 from . import torso
 from .grid import Coarse, Grid
+from .lesion_shapes import LesionShape
 from .noise import generator, scanner_noise
 from .patient import Patient
 from .shapes import edge
@@ -33,83 +34,54 @@ class Scan:
 
 def render(patient: Patient, grid: Grid, diseased: bool, noise_hu: float, threads: int = THREADS) -> Scan:
     """Sample a patient on a grid; the result does not depend on the number of threads."""
-    coarse = Coarse(grid)
-    blur = max(_BLUR_MM, float(grid.spacing.min()))
-    fields = np.empty((len(_FIELDS), *coarse.nodes), np.float32)
-
-    def compute(first: int) -> None:
-        part = slice(first, first + _PLANES)
-        values = patient.fields(*coarse.points(part))
-        for i, name in enumerate(_FIELDS):
-            fields[i, part] = values[name]
-
     with ThreadPoolExecutor(threads) as pool:
-        bones = pool.submit(_bones, patient, grid, blur)
-        tubes = pool.submit(_airways_and_vessels, patient, grid, blur)
-        list(pool.map(compute, range(0, coarse.nodes[0], _PLANES)))
-        lesions = _sampled_lesions(patient, grid) if diseased else []
-        renderer = _SliceRenderer(
-            patient, grid, blur, noise_hu, coarse, fields, bones.result(), *tubes.result(), lesions,
-            scan=Scan(*(np.zeros(grid.shape, dtype) for dtype in (np.int16, bool, np.uint8))),
-        )
+        renderer = _SliceRenderer(patient, grid, diseased, noise_hu, pool)
         list(pool.map(renderer.render, range(grid.shape[0])))
     return renderer.scan
 
 
-def _bones(patient: Patient, grid: Grid, blur: float) -> np.ndarray:
-    """(S, R, C) uint8: depth in thin bones, from half the blur outside their surface."""
-    volume = np.zeros(grid.shape, np.uint8)
-    paint(volume, grid, patient.bones, blur, _BONE_UNIT)
-    return volume
-
-
-def _airways_and_vessels(patient: Patient, grid: Grid, blur: float) -> tuple[np.ndarray, np.ndarray]:
-    """(S, R, C) uint8: share of vessels and airway walls, and of airway lumina, in each voxel; 255 is all of it."""
-    solid, air = np.zeros(grid.shape, np.uint8), np.zeros(grid.shape, np.uint8)
-    for tubes in (patient.airways.vessels, patient.airways.walls):
-        radius = tubes.radii.mean(axis=1)
-        # value at the center of a disc under a Gaussian blur, relative to that of the linear edge
-        center = 1.0 - np.exp(-0.5 * (radius / (0.42 * blur)) ** 2)
-        paint(solid, grid, tubes, blur, 255.0 / blur, center / np.minimum(radius / blur + 0.5, 1.0))
-    paint(air, grid, patient.airways.lumina, blur, 255.0 / blur)
-    return solid, air
-
-
-@dataclass(frozen=True, eq=False)
-class _SampledLesion:
-    """A lesion sampled in its bounding box (S, R, C) of the grid."""
-
-    label: int
-    box: tuple[slice, slice, slice]
-    alpha: np.ndarray
-    hu: np.ndarray
-
-
-def _sampled_lesions(patient: Patient, grid: Grid) -> list[_SampledLesion]:
-    sampled = []
-    for label, lesion in enumerate(patient.lesions, 1):
-        box = grid.box(lesion.center - lesion.reach(), lesion.center + lesion.reach())
-        if all(side.stop > side.start for side in box):
-            s, r, c = (np.arange(side.start, side.stop) for side in box)
-            sampled.append(_SampledLesion(label, box, *lesion(*grid.points(s[:, None, None], r[:, None], c))))
-    return sampled
-
-
-@dataclass(frozen=True, eq=False)
 class _SliceRenderer:
-    """Computes the slices of a scan, in any order."""
+    """Samples a patient on a grid, and computes the slices of the scan in any order.
 
-    patient: Patient
-    grid: Grid
-    blur: float
-    noise_hu: float
-    coarse: Coarse
-    fields: np.ndarray
-    bones: np.ndarray
-    solid: np.ndarray
-    air: np.ndarray
-    lesions: list[_SampledLesion]
-    scan: Scan
+    ``bones`` (S, R, C) uint8 is the depth in thin bones, from half the blur outside their surface; ``solid`` and
+    ``air`` are the shares of vessels and airway walls, and of airway lumina, in each voxel; 255 is all of it.
+    """
+
+    def __init__(self, patient: Patient, grid: Grid, diseased: bool, noise_hu: float, pool: Executor) -> None:
+        self.patient, self.grid, self.noise_hu, self.coarse = patient, grid, noise_hu, Coarse(grid)
+        self.blur = max(_BLUR_MM, float(grid.spacing.min()))
+        self.fields = np.empty((len(_FIELDS), *self.coarse.nodes), np.float32)
+        self.scan = Scan(*(np.zeros(grid.shape, dtype) for dtype in (np.int16, bool, np.uint8)))
+        self.bones, self.solid, self.air = (np.zeros(grid.shape, np.uint8) for _ in range(3))
+        painting = [pool.submit(paint) for paint in (self._paint_bones, self._paint_airways_and_vessels)]
+        list(pool.map(self._compute_fields, range(0, self.coarse.nodes[0], _PLANES)))
+        self.lesions = [self._sampled(lesion) for lesion in patient.lesions] if diseased else []
+        for task in painting:
+            task.result()
+
+    def _compute_fields(self, first: int) -> None:
+        part = slice(first, first + _PLANES)
+        values = self.patient.fields(*self.coarse.points(part))
+        for i, name in enumerate(_FIELDS):
+            self.fields[i, part] = values[name]
+
+    def _paint_bones(self) -> None:
+        paint(self.bones, self.grid, self.patient.bones, self.blur, _BONE_UNIT)
+
+    def _paint_airways_and_vessels(self) -> None:
+        for tubes in (self.patient.airways.vessels, self.patient.airways.walls):
+            radius = tubes.radii.mean(axis=1)
+            # value at the center of a disc under a Gaussian blur, relative to that of the linear edge
+            center = 1.0 - np.exp(-0.5 * (radius / (0.42 * self.blur)) ** 2)
+            peak = center / np.minimum(radius / self.blur + 0.5, 1.0)
+            paint(self.solid, self.grid, tubes, self.blur, 255.0 / self.blur, peak)
+        paint(self.air, self.grid, self.patient.airways.lumina, self.blur, 255.0 / self.blur)
+
+    def _sampled(self, lesion: LesionShape) -> tuple[tuple[slice, slice, slice], np.ndarray, np.ndarray]:
+        """Bounding box (S, R, C) of a lesion on the grid, maybe empty; its opacity and HU in the box."""
+        box = self.grid.box(lesion.center - lesion.reach(), lesion.center + lesion.reach())
+        s, r, c = (np.arange(side.start, side.stop) for side in box)
+        return box, *lesion(*self.grid.points(s[:, None, None], r[:, None], c))
 
     def render(self, s: int) -> None:
         """Compute slice ``s`` of the scan, one tissue over the other."""
@@ -148,18 +120,13 @@ class _SliceRenderer:
         tissue = np.zeros_like(hu)
         tissue.ravel()[at] = self.patient.parenchyma_hu(x, y, z)
         self.scan.lungs[s] = depth > 0
-        for lesion in self.lesions:
-            slices, *box = lesion.box
+        for label, ((slices, *box), alphas, own) in enumerate(self.lesions, 1):
             if slices.start <= s < slices.stop:
-                self._add_lesion(lesion, tissue[tuple(box)], s)
+                part, alpha = tissue[tuple(box)], alphas[s - slices.start]
+                part += alpha * (own[s - slices.start] - part)
+                inside = (alpha >= 0.5) & self.scan.lungs[s][tuple(box)]
+                self.scan.labels[s][tuple(box)][inside] = label
         _cover(hu, at, edge(depth.ravel()[at], self.blur), tissue.ravel()[at])
-
-    def _add_lesion(self, lesion: _SampledLesion, tissue: np.ndarray, s: int) -> None:
-        slices, *box = lesion.box
-        alpha, own = lesion.alpha[s - slices.start], lesion.hu[s - slices.start]
-        tissue += alpha * (own - tissue)
-        inside = (alpha >= 0.5) & self.scan.lungs[s][tuple(box)]
-        self.scan.labels[s][tuple(box)][inside] = lesion.label
 
 
 def _cover(hu: np.ndarray, at: np.ndarray, share: np.ndarray, value: np.ndarray | np.float32) -> None:

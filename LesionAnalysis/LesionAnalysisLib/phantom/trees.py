@@ -8,7 +8,7 @@ from the number of points that it supplies (Murray's law).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,8 +22,7 @@ _MURRAY = 1 / 3.5  # Murray's law: 1/3; a little less keeps small vessels visibl
 _CARINA = np.array([0.0, -14.0, 0.0])
 
 
-@dataclass(frozen=True, eq=False)
-class Branches:
+class Branches(NamedTuple):
     """Branches of several trees: ``start``, ``end`` (N, 3) mm and the ``share`` (N,) of points that each supplies."""
 
     start: np.ndarray
@@ -94,8 +93,7 @@ def _bent(rng: np.random.Generator, tubes: Tubes, amount: float = 0.10) -> Tubes
     return tubes.bent((rng.random(tubes.start.shape) - 0.5) * amount * length)
 
 
-@dataclass(frozen=True, eq=False)
-class Airways:
+class Airways(NamedTuple):
     """Vessels, airway walls (by their outer surface) and airway lumina."""
 
     vessels: Tubes

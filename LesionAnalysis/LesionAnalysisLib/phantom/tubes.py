@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,8 +13,7 @@ _BATCH_VOXELS = 1_500_000
 _SEGMENT_MM = 5.0
 
 
-@dataclass(frozen=True, eq=False)
-class Tubes:
+class Tubes(NamedTuple):
     """N straight segments with round ends: ``start``, ``end`` (N, 3) mm, ``radii`` (N, 2) mm at both ends."""
 
     start: np.ndarray
@@ -29,8 +28,7 @@ class Tubes:
 
     @classmethod
     def join(cls, parts: Iterable[Tubes]) -> Tubes:
-        parts = list(parts)
-        return cls(*(np.concatenate([getattr(p, name) for p in parts]) for name in ("start", "end", "radii")))
+        return cls(*map(np.concatenate, zip(*parts, strict=True)))
 
     def scaled(self, factors: np.ndarray) -> Tubes:
         """The tubes scaled by ``factors`` (3,) along RAS."""

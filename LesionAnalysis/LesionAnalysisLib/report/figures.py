@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -24,7 +23,7 @@ _LABELS = 8  # labels drawn per slice, highest activation first; every box is dr
 _SHORT_TYPES = {"partial consolidation": "part. cons.", "consolidation": "cons."}
 _WHITE, _BLACK = (255, 255, 255), (0, 0, 0)
 
-PixelBox = tuple[float, float, float, float]  # left, top, right, bottom
+Edges = tuple[float, float, float, float]  # left, top, right, bottom; of lesions in indices: pixel centers are integers
 
 
 @dataclass(frozen=True)
@@ -39,12 +38,9 @@ class SliceFigure:
 
 @dataclass(frozen=True)
 class _Box:
-    """A lesion on one slice: edges in continuous axial indices (pixel centers are integers)."""
+    """A lesion on one slice."""
 
-    row0: float
-    col0: float
-    row1: float
-    col1: float
+    edges: Edges
     label: str
     cluster: int
     activation: float
@@ -54,24 +50,20 @@ class _Box:
 class _Frame:
     """The displayed part of the axial grid and its size on the image."""
 
-    row0: float
-    col0: float
-    row1: float
-    col1: float
+    edges: Edges
     width: int
     height: int
 
-    def x(self, col: float) -> float:
-        return (col - self.col0) / (self.col1 - self.col0) * self.width
-
-    def y(self, row: float) -> float:
-        return (row - self.row0) / (self.row1 - self.row0) * self.height
+    def to_pixels(self, edges: Edges) -> Edges:
+        """Edges in indices -> pixels of the image."""
+        left, top, right, bottom = self.edges
+        shares = np.subtract(edges, (left, top) * 2) / ((right - left, bottom - top) * 2)
+        return tuple(shares * ((self.width, self.height) * 2))
 
     def resize(self, plane: np.ndarray, method: Image.Resampling) -> np.ndarray:
         """(R, C) -> (height, width) float32."""
         image = Image.fromarray(np.ascontiguousarray(plane, dtype=np.float32))
-        box = (self.col0 + 0.5, self.row0 + 0.5, self.col1 + 0.5, self.row1 + 0.5)
-        return np.asarray(image.resize((self.width, self.height), method, box=box))
+        return np.asarray(image.resize((self.width, self.height), method, box=tuple(np.add(self.edges, 0.5))))
 
 
 def slice_figures(analysis: Analysis, count: int = 6) -> list[SliceFigure]:
@@ -84,13 +76,13 @@ def slice_figures(analysis: Analysis, count: int = 6) -> list[SliceFigure]:
     labels = view.from_volume(analysis.lesion_labels)
     lungs = view.from_volume(analysis.lung_mask)
     shapes = analysis.ct.slice_shapes
-    shared = None if shapes else _frame(_extent(lungs.any(axis=0)), view.spacing)
+    shared = None if shapes else _frame(lungs.any(axis=0), view.spacing)
     figures = []
     for index in indices:
         rows, cols = shapes[index] if shapes else view.array.shape[1:]
-        frame = shared or _frame(_extent(lungs[index, :rows, :cols]), view.spacing)
+        frame = shared or _frame(lungs[index, :rows, :cols], view.spacing)
         boxes = _boxes(analysis, index, labels[index], view.index_to_ras)
-        slice_image = _draw(analysis, view.array[index], lam[index], boxes, frame, view.spacing)
+        slice_image = _draw(analysis, view.array[index], lam[index], boxes, frame, float(view.spacing[0]))
         text = _caption(analysis, index)
         image = _mount(slice_image, text, color_bar=bool(lam[index].any()))
         stream = io.BytesIO()
@@ -145,25 +137,22 @@ def _caption(analysis: Analysis, index: int) -> str:
     return "   ".join(words)
 
 
-def _extent(mask: np.ndarray) -> tuple[float, float, float, float]:
-    """Edges (row0, col0, row1, col1) of the mask with a margin of 6 %; the whole plane for an empty mask."""
+def _bounding_box(mask: np.ndarray) -> Edges:
     rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if not rows.size:
-        return -0.5, -0.5, mask.shape[0] - 0.5, mask.shape[1] - 0.5
-    margin = 0.06 * max(np.ptp(rows), np.ptp(cols)) + 1
-    return (
-        max(rows[0] - 0.5 - margin, -0.5),
-        max(cols[0] - 0.5 - margin, -0.5),
-        min(rows[-1] + 0.5 + margin, mask.shape[0] - 0.5),
-        min(cols[-1] + 0.5 + margin, mask.shape[1] - 0.5),
-    )
+    return cols[0] - 0.5, rows[0] - 0.5, cols[-1] + 0.5, rows[-1] + 0.5
 
 
-def _frame(extent: tuple[float, float, float, float], spacing: Sequence[float]) -> _Frame:
-    row0, col0, row1, col1 = extent
-    width, height = (col1 - col0) * float(spacing[0]), (row1 - row0) * float(spacing[1])
+def _frame(lungs: np.ndarray, spacing: Sequence[float]) -> _Frame:
+    """The bounding box of the lungs (R, C) with a margin of 6 %; the whole plane if there are none."""
+    height, width = lungs.shape
+    plane = (-0.5, -0.5, width - 0.5, height - 0.5)
+    left, top, right, bottom = _bounding_box(lungs) if lungs.any() else plane
+    margin = 0.06 * (max(right - left, bottom - top) - 1) + 1
+    left, top = max(left - margin, plane[0]), max(top - margin, plane[1])
+    right, bottom = min(right + margin, plane[2]), min(bottom + margin, plane[3])
+    width, height = (right - left) * float(spacing[0]), (bottom - top) * float(spacing[1])
     scale = SIZE / max(width, height)
-    return _Frame(row0, col0, row1, col1, max(round(width * scale), 1), max(round(height * scale), 1))
+    return _Frame((left, top, right, bottom), max(round(width * scale), 1), max(round(height * scale), 1))
 
 
 def _boxes(analysis: Analysis, index: int, labels: np.ndarray, index_to_ras: np.ndarray) -> list[_Box]:
@@ -181,24 +170,17 @@ def _boxes(analysis: Analysis, index: int, labels: np.ndarray, index_to_ras: np.
         parts = [part for part in lesion.slice_lesions if part.slice_index == index]
         mask = labels == lesion.id
         if parts and not straight and mask.any():
-            rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-            edges = (rows[0] - 0.5, cols[0] - 0.5, rows[-1] + 0.5, cols[-1] + 0.5)
-            boxes.append(_Box(*edges, label, lesion.cluster, max(part.activation for part in parts)))
+            boxes.append(_Box(_bounding_box(mask), label, lesion.cluster, max(part.activation for part in parts)))
             continue
         for part in parts:
             corners = np.array([[*corner, 1.0] for corner in part.box_ras_mm]) @ to_index.T  # (2, 4): c, r, s
-            (col0, row0), (col1, row1) = corners[:, :2].min(axis=0), corners[:, :2].max(axis=0)
-            boxes.append(_Box(row0, col0, row1, col1, label, lesion.cluster, part.activation))
+            edges = (*corners[:, :2].min(axis=0), *corners[:, :2].max(axis=0))
+            boxes.append(_Box(edges, label, lesion.cluster, part.activation))
     return sorted(boxes, key=lambda box: -box.activation)
 
 
 def _draw(
-    analysis: Analysis,
-    plane: np.ndarray,
-    lam: np.ndarray,
-    boxes: Sequence[_Box],
-    frame: _Frame,
-    spacing: Sequence[float],
+    analysis: Analysis, plane: np.ndarray, lam: np.ndarray, boxes: Sequence[_Box], frame: _Frame, column_mm: float
 ) -> Image.Image:
     low, high = LUNG_WINDOW_HU if analysis.calibrated else (0.0, 255.0)
     gray = np.clip((frame.resize(plane, Image.Resampling.BICUBIC) - low) / (high - low), 0, 1)
@@ -215,51 +197,45 @@ def _draw(
     if analysis.calibrated:
         _text(draw, (9, frame.height / 2), "R", 20, "lm")
         _text(draw, (frame.width - 9, frame.height / 2), "L", 20, "rm")
-        _draw_scale(draw, frame, float(spacing[0]))
+        _draw_scale(draw, frame, column_mm)
     return image
 
 
 def _draw_boxes(draw: ImageDraw.ImageDraw, boxes: Sequence[_Box], frame: _Frame) -> None:
     """Boxes with a dark rim (visible on any background), then labels where they cover no other label."""
     for box in reversed(boxes):
-        edges = [frame.x(box.col0), frame.y(box.row0), frame.x(box.col1), frame.y(box.row1)]
-        draw.rectangle([edges[0] - 1, edges[1] - 1, edges[2] + 1, edges[3] + 1], outline=_BLACK, width=4)
-        draw.rectangle(edges, outline=cluster_color(box.cluster), width=2)
-    taken: list[PixelBox] = []
-    font = _font(14)
+        left, top, right, bottom = frame.to_pixels(box.edges)
+        draw.rectangle([left - 1, top - 1, right + 1, bottom + 1], outline=_BLACK, width=4)
+        draw.rectangle([left, top, right, bottom], outline=cluster_color(box.cluster), width=2)
+    taken: list[Edges] = []
+    font = ImageFont.load_default(14)
     for box in boxes[:_LABELS]:
         width, height = draw.textlength(box.label, font=font) + 8, 19
-        left, right = frame.x(box.col0) - 1, frame.x(box.col1) + 1
-        top, bottom = frame.y(box.row0) - 1, frame.y(box.row1) + 1
+        left, top, right, bottom = np.add(frame.to_pixels(box.edges), (-1, -1, 1, 1))
         places = [(x, y) for y in (top - height, bottom, top, bottom - height) for x in (left, right - width)]
-        spots = [_inside(x, y, width, height, frame) for x, y in places]
+        spots = []  # moved into the frame
+        for x, y in places:
+            x, y = min(max(x, 0), frame.width - width), min(max(y, 0), frame.height - height)
+            spots.append((x, y, x + width, y + height))
         spot = next((spot for spot in spots if not any(_overlap(spot, other) for other in taken)), spots[0])
         taken.append(spot)
         draw.rectangle(spot, fill=cluster_color(box.cluster))
         draw.text((spot[0] + 4, spot[1] + 1), box.label, font=font, fill=_BLACK)
 
 
-def _inside(x: float, y: float, width: float, height: float, frame: _Frame) -> PixelBox:
-    """A rectangle at (x, y), moved into the frame."""
-    x = min(max(x, 0), frame.width - width)
-    y = min(max(y, 0), frame.height - height)
-    return x, y, x + width, y + height
-
-
-def _overlap(one: PixelBox, other: PixelBox) -> bool:
+def _overlap(one: Edges, other: Edges) -> bool:
     return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
 def _draw_scale(draw: ImageDraw.ImageDraw, frame: _Frame, column_mm: float) -> None:
     """A scale bar of 5 cm at the bottom (1 cm where 5 cm exceed half of the image)."""
-    pixels_per_cm = 10 / column_mm * frame.width / (frame.col1 - frame.col0)
+    pixels_per_cm = 10 / column_mm * frame.width / (frame.edges[2] - frame.edges[0])
     centimeters = 5 if 5 * pixels_per_cm <= frame.width / 2 else 1
     length, left, base = centimeters * pixels_per_cm, 12, frame.height - 12
     for color, rim in ((_BLACK, 1), (_WHITE, 0)):
         draw.rectangle([left - rim, base - 1 - rim, left + length + rim, base + 1 + rim], fill=color)
         for x in (left, left + length):
             draw.rectangle([x - 1 - rim, base - 6 - rim, x + 1 + rim, base + 6 + rim], fill=color)
-    draw.rectangle([left, base - 1, left + length, base + 1], fill=_WHITE)
     _text(draw, (left + length / 2, base - 6), f"{centimeters} cm", 14, "mb")
 
 
@@ -283,8 +259,5 @@ def _mount(slice_image: Image.Image, heading: str, color_bar: bool) -> Image.Ima
 
 def _text(draw: ImageDraw.ImageDraw, at: tuple[float, float], text: str, size: int, anchor: str, rim: int = 2) -> None:
     """White text with a dark rim."""
-    draw.text(at, text, font=_font(size), fill=_WHITE, anchor=anchor, stroke_width=rim, stroke_fill=_BLACK)
-
-
-def _font(size: int) -> Any:
-    return ImageFont.load_default(size)
+    font = ImageFont.load_default(size)
+    draw.text(at, text, font=font, fill=_WHITE, anchor=anchor, stroke_width=rim, stroke_fill=_BLACK)

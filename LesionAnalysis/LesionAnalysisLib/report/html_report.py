@@ -15,7 +15,7 @@ from .. import RESEARCH_NOTICE
 from ..atomic_io import atomic_file
 from ..colors import cluster_color
 from ..results import Analysis, Lesion
-from .figures import LUNG_WINDOW_HU, slice_figures
+from .figures import LUNG_WINDOW_HU, SliceFigure, slice_figures
 from .json_csv import plain
 from .probability_chart import probability_chart
 from .style import STYLE
@@ -30,12 +30,9 @@ _CAUTION = (
 )
 
 
-def write_html(analysis: Analysis, path: str | Path, figures: int = 6, created: str | None = None) -> None:
-    """Write the report with up to so many slice images. ``created``: date and time shown (default: now).
-
-    Raises OSError.
-    """
-    created = created or time.strftime("%Y-%m-%d %H:%M")
+def write_html(analysis: Analysis, path: str | Path, figures: int = 6) -> None:
+    """Write the report with up to so many slice images, dated now. Raises OSError."""
+    created = time.strftime("%Y-%m-%d %H:%M")
     with atomic_file(Path(path)) as partial:
         partial.write_text(report_html(analysis, figures, created), encoding="utf-8")
 
@@ -91,10 +88,8 @@ def _result(analysis: Analysis) -> str:
     summary = analysis.summary
     words = f'<div class="words">{escape(study_words(analysis))}.</div>'
     if summary.probability is None:
-        return (
-            '<section class="card result unknown-tone"><div class="number">&ndash;</div>'
-            f"<div>{words}</div></section>"
-        )
+        number = '<div class="number">&ndash;</div>'
+        return f'<section class="card result unknown-tone">{number}<div>{words}</div></section>'
     threshold = threshold_of(analysis.config)
     tone, side = ("positive-tone", "at or above") if summary.positive else ("negative-tone", "below")
     percent = 100 * min(max(summary.probability, 0), 1)
@@ -118,14 +113,11 @@ def _warnings(analysis: Analysis) -> str:
 def _cards(analysis: Analysis) -> str:
     """The study in four cards."""
     summary = analysis.summary
-    share = summary.positive_slices / summary.lung_slices if summary.lung_slices else 0.0
-    positive = (
-        _big(summary.positive_slices, f"of {summary.lung_slices} lung slices")
-        + _row(f"{100 * share:.0f} % of lung slices")
-        + _row(f"{summary.total_slices} slices in the input")
-    )
+    share = summary.positive_slices / max(summary.lung_slices, 1)
+    positive = _big(summary.positive_slices, f"of {summary.lung_slices} lung slices")
+    rows = _row(f"{100 * share:.0f} % of lung slices") + _row(f"{summary.total_slices} slices in the input")
     cards = {
-        "Positive slices": positive,
+        "Positive slices": positive + rows,
         "Lesions by cluster": _lesion_counts(analysis),
         "Involved lung": _involved(analysis),
         "Input": _input(analysis),
@@ -191,15 +183,7 @@ def _chart(analysis: Analysis) -> str:
 
 
 def _figures(analysis: Analysis, count: int) -> str:
-    html = ""
-    for figure in slice_figures(analysis, count):
-        data = base64.b64encode(figure.png).decode("ascii")
-        width, height = figure.size
-        html += (
-            f'<figure><img alt="{escape(figure.caption)}" width="{width}" height="{height}" '
-            f'src="data:image/png;base64,{data}">'
-            f"<figcaption>{_figure_text(analysis, figure.index)}</figcaption></figure>"
-        )
+    html = "".join(_figure(analysis, figure) for figure in slice_figures(analysis, count))
     if not html:
         return ""
     if analysis.lesions:
@@ -219,14 +203,20 @@ def _figures(analysis: Analysis, count: int) -> str:
     return _card(title, f'<p class="legend">{text}</p><div class="figures">{html}</div>', "long new-page")
 
 
-def _figure_text(analysis: Analysis, index: int) -> str:
+def _figure(analysis: Analysis, figure: SliceFigure) -> str:
     labels = [
         escape(lesion.label)
         for lesion in analysis.lesions
-        if any(part.slice_index == index for part in lesion.slice_lesions)
+        if any(part.slice_index == figure.index for part in lesion.slice_lesions)
     ]
     names = ", ".join(labels[:6]) + (f" and {len(labels) - 6} more" if len(labels) > 6 else "")
-    return f"Slice {index}" + (f": {names}" if names else "")
+    text = f"Slice {figure.index}" + (f": {names}" if names else "")
+    width, height = figure.size
+    data = base64.b64encode(figure.png).decode("ascii")
+    return (
+        f'<figure><img alt="{escape(figure.caption)}" width="{width}" height="{height}" '
+        f'src="data:image/png;base64,{data}"><figcaption>{text}</figcaption></figure>'
+    )
 
 
 def _lesion_table(analysis: Analysis) -> str:
@@ -271,25 +261,18 @@ def _number(value: float | None, digits: int) -> str:
 def _settings(analysis: Analysis) -> str:
     model = {key: value for key, value in analysis.model.items() if key not in ("card", "positive")}
     settings = _flat({"model": model, **analysis.config, "device used": analysis.device})
-    timing = analysis.timing_s
-    if "total" not in timing:
-        timing = {**timing, "total": sum(timing.values())}
-    seconds = [(stage, f"{value:.2f}") for stage, value in timing.items()]
-    return (
-        '<div class="two">'
-        + _card("Settings", _table(settings), "long")
-        + _card("Time in seconds", _table(seconds, " class=num"))
-        + "</div>"
-    )
+    seconds = [(stage, f"{value:.2f}") for stage, value in analysis.timing_s.items()]
+    cards = _card("Settings", _table(settings), "long") + _card("Time in seconds", _table(seconds, " class=num"))
+    return f'<div class="two">{cards}</div>'
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     rows = []
     for key, value in values.items():
-        if isinstance(value, Mapping):
+        value = plain(value)
+        if isinstance(value, dict):
             rows += _flat(value, f"{prefix}{key}.")
         else:
-            value = plain(value)
             items = value if isinstance(value, list) else [value]
             rows.append((f"{prefix}{key}", ", ".join("–" if item is None else str(item) for item in items)))
     return rows

@@ -11,10 +11,9 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import fields
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, get_type_hints
 
 import numpy as np
 
@@ -23,11 +22,8 @@ from ..atomic_io import atomic_file
 from ..results import Analysis, Box, Lesion, Point, SliceDiagnosis, SliceLesion, StudySummary
 
 SCHEMA = 1
-Record = TypeVar("Record")
+_type_hints = cache(get_type_hints)
 _FORMULA = re.compile(r"'*[=+\-@\t\n]")  # after any apostrophes, so that ``unguarded`` can remove the added one
-
-
-# -- writing JSON ----------------------------------------------------------------------------------
 
 
 def to_json(analysis: Analysis, card: bool = False) -> dict[str, Any]:
@@ -36,9 +32,7 @@ def to_json(analysis: Analysis, card: bool = False) -> dict[str, Any]:
     card: include the model card, a page of text. Files leave it out, since it is in the report and beside the
     weights; a scene keeps it, because a report can be written from the scene alone.
     """
-    lesion_of = {
-        (part.slice_index, part.number): lesion.id for lesion in analysis.lesions for part in lesion.slice_lesions
-    }
+    lesion_of = {(part.slice_index, part.number): one.id for one in analysis.lesions for part in one.slice_lesions}
     return plain(
         {
             "schema": SCHEMA,
@@ -49,7 +43,7 @@ def to_json(analysis: Analysis, card: bool = False) -> dict[str, Any]:
             "config": analysis.config,
             "device": analysis.device,
             "timing_s": analysis.timing_s,
-            "summary": _values(analysis.summary),
+            "summary": vars(analysis.summary),
             "cluster_names": analysis.cluster_names,
             "slices": [_slice(one, lesion_of) for one in analysis.slices],
             "lesions": [_lesion(one) for one in analysis.lesions],
@@ -58,29 +52,19 @@ def to_json(analysis: Analysis, card: bool = False) -> dict[str, Any]:
     )
 
 
-def _values(record: Any) -> dict[str, Any]:
-    """Fields of a dataclass by name."""
-    return {field.name: getattr(record, field.name) for field in fields(record)}
-
-
 def _slice(diagnosis: SliceDiagnosis, lesion_of: Mapping[tuple[int, int], int]) -> dict[str, Any]:
     """One slice; its lesions in short, since ``lesions[].slice_lesions`` holds them in full."""
-    parts = [
-        {
-            "number": part.number,
-            "lesion": lesion_of.get((part.slice_index, part.number)),
-            "cluster": part.cluster,
-            "score": part.score,
-        }
-        for part in diagnosis.lesions
-    ]
-    return _values(diagnosis) | {"lesions": parts}
+    parts = []
+    for part in diagnosis.lesions:
+        lesion = lesion_of.get((part.slice_index, part.number))
+        parts.append({"number": part.number, "lesion": lesion, "cluster": part.cluster, "score": part.score})
+    return vars(diagnosis) | {"lesions": parts}
 
 
 def _lesion(lesion: Lesion) -> dict[str, Any]:
-    parts = [_values(part) | {"box_ras_mm": _box(part.box_ras_mm)} for part in lesion.slice_lesions]
+    parts = [vars(part) | {"box_ras_mm": _box(part.box_ras_mm)} for part in lesion.slice_lesions]
     boxes = {"box_ras_mm": _box(lesion.box_ras_mm), "box_ijk": _box(lesion.box_ijk)}
-    return {"id": lesion.id, "name": lesion.label} | _values(lesion) | boxes | {"slice_lesions": parts}
+    return {"id": lesion.id, "name": lesion.label} | vars(lesion) | boxes | {"slice_lesions": parts}
 
 
 def _box(box: Box) -> dict[str, Any]:
@@ -100,9 +84,6 @@ def plain(value: Any) -> Any:
     if isinstance(value, (list, tuple, set, frozenset)):
         return [plain(item) for item in value]
     return str(value)
-
-
-# -- reading JSON ----------------------------------------------------------------------------------
 
 
 def from_json(data: Any) -> Analysis:
@@ -147,14 +128,9 @@ def _analysis(data: Mapping[str, Any]) -> Analysis:
     )
 
 
-def _read(record: type[Record], data: Mapping[str, Any]) -> Record:
+def _read(record: type, data: Mapping[str, Any]) -> Any:
     """A dataclass of ``results`` from its JSON, each value converted to the type of its field."""
-    return record(**{name: convert(data[name]) for name, convert in _converters(record)})
-
-
-@cache
-def _converters(record: type) -> list[tuple[str, Callable[[Any], Any]]]:
-    return [(name, _CONVERTERS[hint]) for name, hint in get_type_hints(record).items()]
+    return record(**{name: _CONVERTERS[hint](data[name]) for name, hint in _type_hints(record).items()})
 
 
 def _unlinked(data: Mapping[str, Any], index: int) -> SliceLesion:
@@ -170,8 +146,8 @@ def _number(value: Any) -> float:
 
 
 def _point(data: Sequence[Any]) -> Point:
-    x, y, z = data
-    return _number(x), _number(y), _number(z)
+    x, y, z = map(_number, data)
+    return x, y, z
 
 
 _CONVERTERS: dict[Any, Callable[[Any], Any]] = {
@@ -188,9 +164,6 @@ _CONVERTERS: dict[Any, Callable[[Any], Any]] = {
         part if isinstance(part, SliceLesion) else _read(SliceLesion, part) for part in parts
     ),
 }
-
-
-# -- files -----------------------------------------------------------------------------------------
 
 
 def write_json(analysis: Analysis, path: str | Path) -> None:

@@ -11,10 +11,6 @@ transform, so that they follow the CT.
 
 What the user sets about the results (names and colors of clusters, color map, threshold, visibility) is stored in the
 nodes: it survives saving, loading and, where it still fits, a second run.
-
-``ownership`` marks the result nodes; ``volume_nodes``, ``labels``, ``boxes`` and ``table_nodes`` make them,
-``add_results`` puts them together, ``restore`` reads an analysis back from them; ``slice_views`` and ``display`` show
-them, ``cluster_edits`` names and colors clusters; ``segments`` and ``color_volume`` export them, ``mrb`` saves them.
 """
 
 from .add_results import add_to_scene, add_to_scene_steps

@@ -18,9 +18,6 @@ from .scene_nodes import SceneNodes
 GRID = "LesionAnalysis.Grid"  # attribute of the text node
 Flips = tuple[slice, slice, slice]  # of K, J, I
 
-_UNCHANGED = slice(None)
-_REVERSED = slice(None, None, -1)
-
 
 def store_grid(text: Any, ct: Any) -> None:
     """Store the IJK-to-RAS matrix with the text node of an analysis."""
@@ -37,20 +34,15 @@ def analyzed_grid(nodes: SceneNodes) -> tuple[np.ndarray, Flips] | None:
     if stored is None:
         return None
     last = np.array(nodes.lam.GetImageData().GetDimensions()) - 1  # I, J, K
-    for flip in product((False, True), repeat=3):
-        if np.allclose(current @ _flipped(flip, last), stored, atol=1e-3):
-            return np.array(stored), tuple(_REVERSED if one else _UNCHANGED for one in flip[::-1])
+    for steps in product((1, -1), repeat=3):
+        flip = np.diag([*steps, 1.0])
+        flip[:3, 3] = np.where(flip.diagonal()[:3] < 0, last, 0)
+        if np.allclose(current @ flip, stored, atol=1e-3):
+            return np.array(stored), tuple(slice(None, None, step) for step in steps[::-1])
     return None
 
 
 def analyzed_slices(nodes: SceneNodes) -> AxialView:
     """The LAM as axial slices, counted as the analysis counted them."""
-    matrix, flips = analyzed_grid(nodes) or (ijk_to_ras(nodes.lam), (_UNCHANGED,) * 3)
+    matrix, flips = analyzed_grid(nodes) or (ijk_to_ras(nodes.lam), (slice(None),) * 3)
     return AxialView(voxels(nodes.lam)[flips], matrix)
-
-
-def _flipped(flip: tuple[bool, ...], last: np.ndarray) -> np.ndarray:
-    """(4, 4) from an index counted in the opposite direction along some axes to the index itself."""
-    matrix = np.diag([*np.where(flip, -1.0, 1.0), 1.0])
-    matrix[:3, 3] = np.where(flip, last, 0)
-    return matrix

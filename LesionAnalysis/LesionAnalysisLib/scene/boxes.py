@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
@@ -19,14 +18,6 @@ CLUSTER = "LesionAnalysis.Cluster"  # attribute of a box: the number of its clus
 MAX_BOXES = 100  # more than this make Slicer's views slow
 
 
-@dataclass(frozen=True)
-class BoxStyle:
-    """What the user set for the boxes: whether they are visible, and with their names."""
-
-    visible: bool = True
-    labeled: bool = True
-
-
 def largest(lesions: Sequence[Lesion], count: int) -> tuple[Lesion, ...]:
     """The ``count`` lesions of largest volume (area for uncalibrated images), in order of their ids."""
 
@@ -39,29 +30,20 @@ def largest(lesions: Sequence[Lesion], count: int) -> tuple[Lesion, ...]:
     return tuple(sorted(chosen, key=lambda lesion: lesion.id))
 
 
-def previous_style(factory: ResultNodeFactory) -> BoxStyle:
-    """The style of an earlier run's boxes, so that a second run does not show what the user hid."""
+def previous_style(factory: ResultNodeFactory) -> tuple[bool, bool]:
+    """Whether an earlier run's boxes are visible, and their names: a second run does not show what the user hid."""
     displays = [box.GetDisplayNode() for box in factory.earlier("box") if box.GetDisplayNode() is not None]
-    if not displays:
-        return BoxStyle()
-    return BoxStyle(
-        visible=any(display.GetVisibility() for display in displays),
-        labeled=any(display.GetPropertiesLabelVisibility() for display in displays),
-    )
+    visible = any(display.GetVisibility() for display in displays)
+    labeled = any(display.GetPropertiesLabelVisibility() for display in displays)
+    return (visible, labeled) if displays else (True, True)
 
 
 def make_boxes(
-    factory: ResultNodeFactory, lesions: Sequence[Lesion], edits: ClusterEdits, style: BoxStyle
-) -> dict[int, Any]:
-    """One locked box per lesion along the axes of the CT's grid; lesion id -> node."""
-    matrix = ijk_to_ras(factory.ct)
-    boxes = {}
+    factory: ResultNodeFactory, lesions: Sequence[Lesion], edits: ClusterEdits, style: tuple[bool, bool]
+) -> None:
+    """One locked box per lesion along the axes of the CT's grid; ``style`` as ``previous_style`` returned it."""
     for lesion in lesions:
-        boxes[lesion.id] = box = _make_box(factory, lesion, matrix)
-        box.GetDisplayNode().SetVisibility(style.visible)
-        box.GetDisplayNode().SetPropertiesLabelVisibility(style.labeled)
-        style_box(box, lesion, edits)
-    return boxes
+        style_box(_make_box(factory, lesion, style), lesion, edits)
 
 
 def place_box(box_ijk: Box, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -84,13 +66,12 @@ def place_box(box_ijk: Box, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     return placement, high - low
 
 
-def _make_box(factory: ResultNodeFactory, lesion: Lesion, matrix: np.ndarray) -> Any:
+def _make_box(factory: ResultNodeFactory, lesion: Lesion, style: tuple[bool, bool]) -> Any:
     box = factory.new_node("vtkMRMLMarkupsROINode", "box", lesion.label)
     box.SetAttribute(LESION, str(lesion.id))
     box.SetAttribute(CLUSTER, str(lesion.cluster))
     with NodeModify(box):
-        box.SetAndObserveTransformNodeID(factory.ct.GetTransformNodeID())
-        placement, size = place_box(lesion.box_ijk, matrix)
+        placement, size = place_box(lesion.box_ijk, ijk_to_ras(factory.ct))
         box.SetSize(*map(float, size))
         box.GetObjectToNodeMatrix().DeepCopy(vtkMatrixFromArray(placement))
         box.SetLocked(True)
@@ -101,6 +82,8 @@ def _make_box(factory: ResultNodeFactory, lesion: Lesion, matrix: np.ndarray) ->
         display.SetFillVisibility(False)
         display.SetTextScale(3.0)
         display.SetGlyphScale(0.5)
+        display.SetVisibility(style[0])
+        display.SetPropertiesLabelVisibility(style[1])
     return box
 
 
@@ -119,9 +102,8 @@ def restore_description(box: Any) -> None:
 
 def _description(lesion: Lesion) -> str:
     """One line for the tool tip of a box."""
-    words = [f"slice {lesion.first_slice}"]
-    if lesion.last_slice != lesion.first_slice:
-        words = [f"slices {lesion.first_slice} to {lesion.last_slice}"]
+    first, last = lesion.first_slice, lesion.last_slice
+    words = [f"slice {first}" if first == last else f"slices {first} to {last}"]
     words += [f"cluster {lesion.cluster} ({lesion.cluster_name})", f"activation {lesion.activation:.2f}"]
     if lesion.volume_ml is not None:
         words.append(f"{lesion.volume_ml:.1f} ml")
@@ -130,11 +112,9 @@ def _description(lesion: Lesion) -> str:
     return ", ".join(words)
 
 
-def make_peaks(factory: ResultNodeFactory, analysis: Analysis, edits: ClusterEdits) -> Any:
+def make_peaks(factory: ResultNodeFactory, analysis: Analysis, edits: ClusterEdits) -> None:
     """One locked list of points, labeled with the cluster's number as in figure 10 of the paper."""
-    ct = factory.ct
-    peaks = factory.node("vtkMRMLMarkupsFiducialNode", "peaks", f"{ct.GetName()} peaks")
-    peaks.SetAndObserveTransformNodeID(ct.GetTransformNodeID())
+    peaks = factory.node("vtkMRMLMarkupsFiducialNode", "peaks", "peaks")
     peaks.RemoveAllControlPoints()
     for lesion in analysis.lesions:
         peaks.AddControlPoint(vtk.vtkVector3d(*lesion.peak_ras_mm), str(lesion.cluster))
@@ -147,7 +127,6 @@ def make_peaks(factory: ResultNodeFactory, analysis: Analysis, edits: ClusterEdi
     display.SetGlyphScale(3.0)
     display.SetTextScale(3.0)
     _set_color(display, (1.0, 1.0, 1.0))
-    return peaks
 
 
 def describe_peaks(peaks: Any, analysis: Analysis, edits: ClusterEdits) -> None:

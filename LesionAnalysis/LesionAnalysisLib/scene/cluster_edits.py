@@ -47,7 +47,14 @@ def rename_cluster(nodes: SceneNodes, number: int, name: str) -> None:
     """
     record = read_record(nodes)
     edits = _edits_of(nodes, record, number)
-    name = _check_name(name, {other: used for other, used in record.cluster_names.items() if other != number})
+    name = name.strip().replace('"', "'")
+    if not name:
+        raise ValueError("The name of a cluster must not be empty.")
+    if not name.isprintable():
+        raise ValueError("The name of a cluster must be one line of text.")
+    for other, used in record.cluster_names.items():
+        if other != number and used.casefold() == name.casefold():
+            raise ValueError(f"Cluster {other} is already called '{used}': choose another name.")
     names = {**edits.names, number: name}
     if name == edits.originals.get(number):
         del names[number]
@@ -69,18 +76,6 @@ def _edits_of(nodes: SceneNodes, record: Analysis, number: int) -> ClusterEdits:
         known = ", ".join(str(one) for one in sorted(record.cluster_names))
         raise ValueError(f"There is no cluster {number} here: choose one of {known}.")
     return read_edits(nodes.analysis, record)
-
-
-def _check_name(name: str, others: dict[int, str]) -> str:
-    name = name.strip().replace('"', "'")
-    if not name:
-        raise ValueError("The name of a cluster must not be empty.")
-    if not name.isprintable():
-        raise ValueError("The name of a cluster must be one line of text.")
-    for number, used in others.items():
-        if used.casefold() == name.casefold():
-            raise ValueError(f"Cluster {number} is already called '{used}': choose another name.")
-    return name
 
 
 def _apply(nodes: SceneNodes, record: Analysis, edits: ClusterEdits) -> None:

@@ -26,7 +26,7 @@ def color_map(name: str, count: int = 256) -> np.ndarray:
     values = np.linspace(0, 1, count)
     if name == "jet":
         return jet(values) / 255
-    anchors = np.array([list(bytes.fromhex(color)) for color in _ANCHORS[name].split()]) / 255
+    anchors = np.array([rgb(color) for color in _ANCHORS[name].split()])
     at = np.linspace(0, 1, len(anchors))
     return np.stack([np.interp(values, at, channel) for channel in anchors.T], axis=1)
 
@@ -39,5 +39,4 @@ def check_color_map(name: str) -> None:
 
 def rgb(color: str) -> tuple[float, float, float]:
     """``#rrggbb`` as three numbers, 0..1."""
-    red, green, blue = bytes.fromhex(color.removeprefix("#"))
-    return red / 255, green / 255, blue / 255
+    return tuple(channel / 255 for channel in bytes.fromhex(color.removeprefix("#")))

@@ -26,10 +26,8 @@ def make_color_volume(nodes: SceneNodes) -> Any:
     scene = nodes.ct.GetScene()
     with batch(scene):
         factory = ResultNodeFactory(scene, nodes.ct)
-        node = factory.node("vtkMRMLVectorVolumeNode", "rgba", f"{nodes.ct.GetName()} LAM RGBA")
+        node = factory.node("vtkMRMLVectorVolumeNode", "rgba", "LAM RGBA")
         node.SetDescription("Lesion activation map in color; opacity is its value in percent.")
-        node.CopyOrientation(nodes.ct)
-        node.SetAndObserveTransformNodeID(nodes.ct.GetTransformNodeID())
         node.SetVoxelVectorType(node.VoxelVectorTypeColorRGBA)
         node.SetAndObserveImageData(image)
         node.CreateDefaultDisplayNodes()

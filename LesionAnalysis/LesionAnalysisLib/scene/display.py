@@ -7,7 +7,6 @@ and the slice views that show its CT.
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
 
 import numpy as np
 
@@ -15,14 +14,11 @@ from .analysis_grid import analyzed_slices
 from .mrml import from_world, nodes_by_class, to_world
 from .restore import check_labels
 from .scene_nodes import SceneNodes
-from .slice_views import LAM_OPACITY, composites
+from .slice_views import LAM_OPACITY
 from .volume_nodes import fill_color_table
 
 _DIMMED = 0.4  # opacity of the other boxes while one is emphasized
 _FILL = 0.2  # opacity of the emphasized box's faces
-
-
-# --- the lesion activation map ------------------------------------------------------------------------------
 
 
 def set_color_map(nodes: SceneNodes, name: str) -> None:
@@ -44,7 +40,7 @@ def set_lam_opacity(nodes: SceneNodes, opacity: float) -> None:
     if not 0 <= opacity <= 1:
         raise ValueError(f"An opacity must lie between 0 and 1, not at {opacity}.")
     ours = {nodes.lam.GetID(), nodes.labels.GetID()}
-    for composite in composites(nodes.ct.GetScene()):
+    for composite in nodes_by_class(nodes.ct.GetScene(), "vtkMRMLSliceCompositeNode"):
         if composite.GetForegroundVolumeID() in ours:
             composite.SetForegroundOpacity(float(opacity))
 
@@ -63,7 +59,7 @@ def show_clusters(nodes: SceneNodes, visible: bool) -> int:
         check_labels(nodes)
     old, new = (nodes.lam, nodes.labels) if visible else (nodes.labels, nodes.lam)
     changed = 0
-    for composite in composites(nodes.ct.GetScene()):
+    for composite in nodes_by_class(nodes.ct.GetScene(), "vtkMRMLSliceCompositeNode"):
         shown = composite.GetForegroundVolumeID()
         ours = shown == old.GetID()
         if not ours and not (visible and composite.GetBackgroundVolumeID() == nodes.ct.GetID()):
@@ -75,9 +71,6 @@ def show_clusters(nodes: SceneNodes, visible: bool) -> int:
             changed += 1
     nodes.legend.Modified()  # or views would not update their legends
     return changed
-
-
-# --- boxes and peaks ----------------------------------------------------------------------------------------
 
 
 def set_boxes_visible(nodes: SceneNodes, visible: bool, lesion_ids: Collection[int] | None = None) -> None:
@@ -112,9 +105,6 @@ def emphasize(nodes: SceneNodes, lesion_id: int | None) -> None:
         display.SetFillVisibility(box is chosen)
 
 
-# --- positions -------------------------------------------------------------------------------------------------
-
-
 def jump_to_lesion(nodes: SceneNodes, lesion_id: int) -> None:
     """Move all slice views to the peak of a lesion, without rotation or zoom. Raises ValueError."""
     ids = _lesion_ids(nodes)
@@ -123,7 +113,7 @@ def jump_to_lesion(nodes: SceneNodes, lesion_id: int) -> None:
     table, row = nodes.lesions.GetTable(), ids.index(lesion_id)
     peak = [table.GetColumnByName(f"peak_{letter}_mm").GetValue(row) for letter in "ras"]
     target = to_world(nodes.ct, peak)
-    for view in _slice_views(nodes):
+    for view in nodes_by_class(nodes.ct.GetScene(), "vtkMRMLSliceNode"):
         view.JumpSliceByOffsetting(*target)
 
 
@@ -136,17 +126,12 @@ def jump_to_slice(nodes: SceneNodes, index: int) -> None:
     if not 0 <= index < len(grid.array):
         raise ValueError(f"{nodes.ct.GetName()} has slices 0 to {len(grid.array) - 1}, not {index}.")
     _, rows, columns = grid.array.shape
-    middle, right, back = (
-        to_world(nodes.ct, grid.to_ras(column, row, index))
-        for column, row in (
-            ((columns - 1) / 2, (rows - 1) / 2),
-            ((columns + 1) / 2, (rows - 1) / 2),
-            ((columns - 1) / 2, (rows + 1) / 2),
-        )
-    )
+    column, row = (columns - 1) / 2, (rows - 1) / 2
+    points = [(column, row), (column + 1, row), (column, row + 1)]
+    middle, right, back = (to_world(nodes.ct, grid.to_ras(*point, index)) for point in points)
     normal = np.cross(right - middle, back - middle)
     normal /= np.linalg.norm(normal)
-    for view in _slice_views(nodes):
+    for view in nodes_by_class(nodes.ct.GetScene(), "vtkMRMLSliceNode"):
         matrix = view.GetSliceToRAS()
         here = np.array([matrix.GetElement(row, 3) for row in range(3)])
         view.JumpSliceByOffsetting(*(here + normal * (normal @ (middle - here))))
@@ -167,7 +152,3 @@ def _lesion_ids(nodes: SceneNodes) -> list[int]:
     """Ids of all lesions, in the order of the table and of the peaks."""
     column = nodes.lesions.GetTable().GetColumnByName("id")
     return [int(column.GetValue(row)) for row in range(column.GetNumberOfValues())]
-
-
-def _slice_views(nodes: SceneNodes) -> list[Any]:
-    return nodes_by_class(nodes.ct.GetScene(), "vtkMRMLSliceNode")

@@ -26,27 +26,25 @@ def store_frame(labels: Any, analysis: Analysis) -> None:
     write_attribute(labels, FRAME, {"lungs": boxes, "slice_shapes": shapes})
 
 
-def read_lungs(labels: Any, shape: tuple[int, int, int], matrix: np.ndarray) -> np.ndarray:
-    """(K, J, I) bool: the bounding box of the lungs on every slice, not their contour; all False if unknown.
+def read_frame(
+    labels: Any, shape: tuple[int, int, int], matrix: np.ndarray
+) -> tuple[np.ndarray, tuple[tuple[int, int], ...] | None]:
+    """The bounding box of the lungs on every slice as (K, J, I) bool, and (rows, columns) of each image.
 
+    The mask is all False if unknown; the image sizes are None unless they differ.
     shape, matrix: of the grid on which the CT was analyzed.
     """
+    stored = read_attribute(labels, FRAME) or {}
     view = AxialView(np.zeros(shape, bool), matrix)
-    boxes = (read_attribute(labels, FRAME) or {}).get("lungs")
+    boxes, shapes = stored.get("lungs"), stored.get("slice_shapes")
     if boxes and len(boxes) == len(view.array):
         for plane, box in zip(view.array, boxes, strict=True):
             if box:
                 plane[box[0] : box[1] + 1, box[2] : box[3] + 1] = True
-    return view.to_volume(view.array)
-
-
-def read_slice_shapes(labels: Any) -> tuple[tuple[int, int], ...] | None:
-    """(rows, columns) of each image where sizes differ, else None."""
-    shapes = (read_attribute(labels, FRAME) or {}).get("slice_shapes")
-    return tuple((int(rows), int(columns)) for rows, columns in shapes) if shapes else None
+    slice_shapes = tuple((int(rows), int(columns)) for rows, columns in shapes) if shapes else None
+    return view.to_volume(view.array), slice_shapes
 
 
 def _ends(flags: np.ndarray) -> list[int]:
     """First and last index that is True; empty if none is."""
-    where = np.flatnonzero(flags)
-    return [int(where[0]), int(where[-1])] if where.size else []
+    return np.flatnonzero(flags)[[0, -1]].tolist() if flags.any() else []

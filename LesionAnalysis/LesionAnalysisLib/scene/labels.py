@@ -16,34 +16,26 @@ from .ownership import ResultNodeFactory
 from .stored_edits import ClusterEdits
 
 
-def make_labels(factory: ResultNodeFactory, analysis: Analysis, edits: ClusterEdits) -> tuple[Any, Any]:
-    """(label map, its color table). Voxels are unsigned char if the ids fit, else unsigned short."""
-    ct = factory.ct
-    colors = factory.node("vtkMRMLColorTableNode", "label_colors", f"{ct.GetName()} lesion colors")
+def make_labels(factory: ResultNodeFactory, analysis: Analysis, edits: ClusterEdits) -> None:
+    """The label map and its color table. Voxels are unsigned char if the ids fit, else unsigned short."""
+    colors = factory.node("vtkMRMLColorTableNode", "label_colors", "lesion colors")
     colors.SetHideFromEditors(False)  # or Slicer would not save it
     colors.SetTypeToUser()
     color_labels(colors, analysis, edits)
-    node = factory.node("vtkMRMLLabelMapVolumeNode", "labels", f"{ct.GetName()} lesion map")
+    node = factory.node("vtkMRMLLabelMapVolumeNode", "labels", "lesion map")
     node.SetDescription("Each voxel holds the number of its lesion, 0 outside.")
-    node.CopyOrientation(ct)
-    node.SetAndObserveTransformNodeID(ct.GetTransformNodeID())
-    set_voxels(node, analysis.lesion_labels, np.uint8 if _last_id(analysis) < 256 else np.uint16)
+    set_voxels(node, analysis.lesion_labels, np.uint8 if colors.GetNumberOfColors() <= 256 else np.uint16)
     node.CreateDefaultDisplayNodes()
     node.GetDisplayNode().SetAndObserveColorNodeID(colors.GetID())
     store_frame(node, analysis)
-    return node, colors
 
 
 def color_labels(colors: Any, analysis: Analysis, edits: ClusterEdits) -> None:
     """Entry i: label of lesion i, color of its cluster; entry 0, outside of lesions, is transparent."""
-    last = _last_id(analysis)
+    last = max((lesion.id for lesion in analysis.lesions), default=0)
     with NodeModify(colors):
         colors.SetNumberOfColors(last + 1)
         colors.SetColor(0, "no lesion", 0.0, 0.0, 0.0, 0.0)
         for lesion in analysis.lesions:
             colors.SetColor(lesion.id, edits.label(lesion), *edits.color(lesion.cluster), 1.0)
         colors.GetLookupTable().SetTableRange(0, last)
-
-
-def _last_id(analysis: Analysis) -> int:
-    return max((lesion.id for lesion in analysis.lesions), default=0)

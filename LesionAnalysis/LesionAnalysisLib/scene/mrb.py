@@ -56,15 +56,12 @@ def _save(scene: Any, folder: Path) -> None:
     messages = slicer.vtkMRMLMessageCollection()
     with quiet():
         saved = scene.SaveSceneToSlicerDataBundleDirectory(str(folder), None, messages)
-    if not saved or not (folder / f"{folder.name}.mrml").is_file():
+    path = folder / f"{folder.name}.mrml"
+    if not saved or not path.is_file():
         raise OSError(
             f"The scene could not be written: is the disk full where temporary files lie ({tempfile.gettempdir()})?"
         ) from RuntimeError(messages.GetAllMessagesAsString().strip())
-    _make_well_formed(folder / f"{folder.name}.mrml")
-
-
-def _make_well_formed(path: Path) -> None:
-    """Escape & in file names and drop control characters, which MRML writes as they are: no scene would open then."""
+    # MRML writes control characters, and & in file names, as they are: the scene would not open.
     text = re.sub(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]", b"", path.read_bytes())
     path.write_bytes(re.sub(rb"&(?!(?:amp|lt|gt|quot|apos);)", b"&amp;", text))
 

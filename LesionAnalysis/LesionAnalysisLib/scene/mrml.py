@@ -114,16 +114,16 @@ def ijk_to_ras(node: Any) -> np.ndarray:
 
 def to_world(node: Any, point: Any) -> np.ndarray:
     """A position in ``node``'s own RAS, (3,) in mm, mapped to world coordinates by its parent transform, if any."""
-    world = [0.0, 0.0, 0.0]
+    world = np.zeros(3)
     node.TransformPointToWorld([float(value) for value in point], world)
-    return np.array(world)
+    return world
 
 
 def from_world(node: Any, point: Any) -> np.ndarray:
     """The inverse of ``to_world``."""
-    own = [0.0, 0.0, 0.0]
+    own = np.zeros(3)
     node.TransformPointFromWorld([float(value) for value in point], own)
-    return np.array(own)
+    return own
 
 
 def write_attribute(node: Any, name: str, value: Any) -> None:

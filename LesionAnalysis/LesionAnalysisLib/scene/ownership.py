@@ -74,14 +74,14 @@ class ResultNodeFactory:
         self.made: list[Any] = []
         self._key = next((node.GetAttribute(_KEY) for node in self._old), None) or uuid.uuid4().hex
 
-    def node(self, class_name: str, role: str, name: str) -> Any:
-        """The single result with this role: the node of an earlier run, or a new one."""
+    def node(self, class_name: str, role: str, title: str) -> Any:
+        """The single result with this role, ``<CT> <title>``: the node of an earlier run, or a new one."""
+        name = f"{self.ct.GetName()} {title}"
         for old in self._old:
             if old.IsA(class_name) and role_of(old) == role:
                 self._old.remove(old)
                 old.SetName(name)
-                self.made.append(old)
-                return old
+                return self._placed(old)
         return self.new_node(class_name, role, name)
 
     def new_node(self, class_name: str, role: str, name: str) -> Any:
@@ -90,30 +90,47 @@ class ResultNodeFactory:
         mark(node, role)
         node.SetNodeReferenceID(CT_REFERENCE, self.ct.GetID())
         node.SetAttribute(_KEY, self._key)
+        return self._placed(node)
+
+    def _placed(self, node: Any) -> Any:
+        """The node with the parent transform of the CT, and, if it is a volume, with its geometry."""
         self.made.append(node)
+        if node.IsA("vtkMRMLTransformableNode"):
+            node.SetAndObserveTransformNodeID(self.ct.GetTransformNodeID())
+        if node.IsA("vtkMRMLVolumeNode"):
+            node.CopyOrientation(self.ct)
         return node
 
     def earlier(self, role: str) -> list[Any]:
         """The results with this role of an earlier run that have not been reused yet."""
         return [node for node in self._old if role_of(node) == role]
 
-    def finish(self, replace: bool = True) -> int:
-        """Remove outdated results and put the others into one folder; returns the folder's item id.
+    def finish(self, replace: bool = True) -> None:
+        """Remove outdated results and put the others into one folder.
 
         replace: False to add to the results of an earlier run, which are kept.
         """
         if replace:
             remove_nodes(self.scene, self._old)
-        folder_name = f"{self.ct.GetName()} lesion analysis"
-        # The legend is a display node, which has no item in the tree.
-        items = [node for node in self.made if not node.IsA("vtkMRMLDisplayNode")]
-        return _fill_folder(self.scene, self.ct, items, folder_name, self._key)
+        tree, name = self.scene.GetSubjectHierarchyNode(), f"{self.ct.GetName()} lesion analysis"
+        folder = _folder_with_key(tree, {self._key})
+        if not folder:  # under the CT's study, or beside the CT
+            ct_item = tree.GetItemByDataNode(self.ct) or _add_item(tree, tree.GetSceneItemID(), self.ct)
+            folder = tree.CreateFolderItem(tree.GetItemParent(ct_item), name)
+            if not tree.GetItemOwnerPluginName(folder):
+                tree.SetItemOwnerPluginName(folder, "Folder")
+            tree.SetItemAttribute(folder, ROLE, _FOLDER)
+            tree.SetItemAttribute(folder, _KEY, self._key)
+        tree.SetItemName(folder, name)
+        for node in self.made:
+            if not node.IsA("vtkMRMLDisplayNode"):  # the legend, which has no item in the tree
+                _add_item(tree, folder, node)
 
 
 def find_folder(scene: Any, ct: Any) -> int:
     """Item of the data tree that holds the results of ``ct``; 0 if there is none."""
     keys = {node.GetAttribute(_KEY) for node in own_nodes(scene, ct)}
-    return _folder_with_key(scene, keys)
+    return _folder_with_key(scene.GetSubjectHierarchyNode(), keys)
 
 
 def remove_results(scene: Any, ct: Any) -> None:
@@ -166,23 +183,6 @@ def _parts(node: Any) -> list[Any]:
     return [part for part in parts if part is not None]
 
 
-def _fill_folder(scene: Any, ct: Any, nodes: Iterable[Any], name: str, key: str) -> int:
-    """One folder under the CT's study (or beside the CT) with all nodes in it."""
-    tree = scene.GetSubjectHierarchyNode()
-    folder = _folder_with_key(scene, {key})
-    if not folder:
-        ct_item = tree.GetItemByDataNode(ct) or _add_item(tree, tree.GetSceneItemID(), ct)
-        folder = tree.CreateFolderItem(tree.GetItemParent(ct_item), name)
-        if not tree.GetItemOwnerPluginName(folder):
-            tree.SetItemOwnerPluginName(folder, "Folder")
-        tree.SetItemAttribute(folder, ROLE, _FOLDER)
-        tree.SetItemAttribute(folder, _KEY, key)
-    tree.SetItemName(folder, name)
-    for node in nodes:
-        _add_item(tree, folder, node)
-    return folder
-
-
 def _add_item(tree: Any, parent: int, node: Any) -> int:
     """Put a node under ``parent``, also if the tree already has it elsewhere."""
     item = tree.CreateItem(parent, node)
@@ -191,8 +191,7 @@ def _add_item(tree: Any, parent: int, node: Any) -> int:
     return item
 
 
-def _folder_with_key(scene: Any, keys: set[str | None]) -> int:
-    tree = scene.GetSubjectHierarchyNode()
+def _folder_with_key(tree: Any, keys: set[str | None]) -> int:
     for item in _children(tree, tree.GetSceneItemID(), recursive=True):
         if tree.GetItemAttribute(item, ROLE) == _FOLDER and tree.GetItemAttribute(item, _KEY) in keys:
             return item

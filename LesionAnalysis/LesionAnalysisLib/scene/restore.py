@@ -17,7 +17,7 @@ from ..report.json_csv import from_json
 from ..results import Analysis
 from ..volume import ct_from_array
 from .analysis_grid import analyzed_grid
-from .image_frame import read_lungs, read_slice_shapes
+from .image_frame import read_frame
 from .mrml import ijk_to_ras, voxels
 from .scene_nodes import SceneNodes
 
@@ -54,12 +54,13 @@ def read_analysis(nodes: SceneNodes) -> Analysis:
     matrix, flips = grid
     ct = ct_from_array(voxels(nodes.ct)[flips], matrix, record.name, record.calibrated)
     source = str(record.input.get("path", ct.source))
+    lungs, slice_shapes = read_frame(nodes.labels, labels.shape, matrix)
     return replace(
         record,
-        ct=replace(ct, source=source, slice_shapes=read_slice_shapes(nodes.labels)),
+        ct=replace(ct, source=source, slice_shapes=slice_shapes),
         lam=np.array(voxels(nodes.lam)[flips], np.uint8, order="C"),
         lesion_labels=np.array(labels[flips], np.uint16, order="C"),
-        lung_mask=read_lungs(nodes.labels, labels.shape, matrix),
+        lung_mask=lungs,
     )
 
 

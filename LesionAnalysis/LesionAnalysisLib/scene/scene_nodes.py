@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 from .boxes import LESION, restore_description
@@ -28,7 +28,11 @@ class SceneNodes:
     analysis: Any  # vtkMRMLTextNode with the content of analysis.json and the model's card
     warnings: Any = None  # vtkMRMLTextNode, or None
     folder: int = 0  # item of the subject hierarchy
-    notes: tuple[str, ...] = field(default=(), compare=False)  # lines of ``warnings``
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The lines of ``warnings``."""
+        return tuple(self.warnings.GetText().splitlines()) if self.warnings else ()
 
 
 def find_in_scene(ct_node: Any) -> SceneNodes | None:
@@ -41,15 +45,13 @@ def find_in_scene(ct_node: Any) -> SceneNodes | None:
         elif node.GetAttribute(LESION):
             boxes[int(node.GetAttribute(LESION))] = node
             restore_description(node)
-    roles = {field.name for field in fields(SceneNodes)} - {"ct", "boxes", "warnings", "folder", "notes"}
+    roles = {field.name for field in fields(SceneNodes)} - {"ct", "boxes", "warnings", "folder"}
     if not roles <= found.keys():
         return None
-    warnings = found.get("warnings")
     return SceneNodes(
         ct=ct_node,
         boxes=boxes,
-        warnings=warnings,
+        warnings=found.get("warnings"),
         folder=find_folder(scene, ct_node),
-        notes=tuple(warnings.GetText().splitlines()) if warnings else (),
         **{role: found[role] for role in roles},
     )

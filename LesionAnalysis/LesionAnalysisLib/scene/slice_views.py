@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from itertools import product
 from typing import Any
 
 import numpy as np
 
-from .mrml import ijk_to_ras, nodes_by_class, slicer, vtk
+from .mrml import nodes_by_class, slicer, vtk
 from .scene_nodes import SceneNodes
 
 LAM_OPACITY = 0.45  # of the foreground: lung structure stays visible under full red
@@ -26,7 +25,7 @@ def show_in_slice_views(nodes: SceneNodes, opacity: float = LAM_OPACITY, everywh
     everywhere: show CT and LAM in all slice views, whatever they show now.
     """
     changed = 0
-    for composite in composites(nodes.ct.GetScene()):
+    for composite in nodes_by_class(nodes.ct.GetScene(), "vtkMRMLSliceCompositeNode"):
         if everywhere or composite.GetBackgroundVolumeID() == nodes.ct.GetID():
             composite.SetBackgroundVolumeID(nodes.ct.GetID())
             composite.SetForegroundVolumeID(nodes.lam.GetID())
@@ -36,18 +35,15 @@ def show_in_slice_views(nodes: SceneNodes, opacity: float = LAM_OPACITY, everywh
     return changed
 
 
-def composites(scene: Any) -> list[Any]:
-    """What each slice view shows: its vtkMRMLSliceCompositeNode."""
-    return nodes_by_class(scene, "vtkMRMLSliceCompositeNode")
-
-
 def make_views(nodes: SceneNodes, focus_ras: tuple[float, float, float] | None) -> None:
     """Add the views in which a saved scene opens: slices through ``focus_ras``, chart and table.
 
     MRML has one node per view name: on loading, Slicer copies these onto its own views, except for their sizes.
     """
     scene = nodes.ct.GetScene()
-    low, high = _bounds(nodes.ct)
+    bounds = np.zeros(6)
+    nodes.ct.GetRASBounds(bounds)  # edges of the voxels included
+    low, high = bounds.reshape(3, 2).T
     focus = (low + high) / 2 if focus_ras is None else np.asarray(focus_ras)
     for name, orientation, label, color in _SLICE_VIEWS:
         view = _named(scene, "vtkMRMLSliceNode", name, label)
@@ -89,11 +85,3 @@ def _orient(view: Any, orientation: str, ct: Any, middle: np.ndarray, focus: np.
     for row, value in enumerate(middle + normal * (normal @ (focus - middle))):
         matrix.SetElement(row, 3, float(value))
     view.UpdateMatrices()
-
-
-def _bounds(ct: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Smallest and largest R, A, S of the CT's voxels, edges included."""
-    sizes = ct.GetImageData().GetDimensions()
-    corners = np.array([(*corner, 1.0) for corner in product(*((-0.5, size - 0.5) for size in sizes))])
-    points = (corners @ ijk_to_ras(ct).T)[:, :3]
-    return points.min(axis=0), points.max(axis=0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from ..colors import cluster_color
@@ -81,4 +81,4 @@ def read_edits(text: Any, analysis: Analysis) -> ClusterEdits:
 
 def store_edits(text: Any, edits: ClusterEdits) -> None:
     """Store the edits with the text node, saved with it."""
-    write_attribute(text, CLUSTERS, {name: getattr(edits, name) for name in ("model", "originals", "names", "colors")})
+    write_attribute(text, CLUSTERS, asdict(edits))

@@ -33,7 +33,7 @@ def make_slices_table(factory: ResultNodeFactory, analysis: Analysis) -> Any:
 
 def make_lesions_table(
     factory: ResultNodeFactory, analysis: Analysis, boxed: Collection[int], edits: ClusterEdits
-) -> Any:
+) -> None:
     """One row per lesion; ``boxed`` are the ids of those that have a box in the views."""
     unit, rows = _unit(analysis), analysis.lesions
     table = _table(factory, "lesions")
@@ -55,7 +55,6 @@ def make_lesions_table(
             _column(table, f"{name}_{letter}_mm", title, float, [value[axis] for value in values])
     _column(table, "slice_lesions", "Slice lesions", int, [len(row.slice_lesions) for row in rows])
     _column(table, "box", "Box", bool, [row.id in boxed for row in rows])
-    return table
 
 
 def _unit(analysis: Analysis) -> str:
@@ -72,10 +71,9 @@ def name_lesions(table: Any, analysis: Analysis, edits: ClusterEdits) -> None:
     table.GetTable().Modified()
 
 
-def make_chart(factory: ResultNodeFactory, analysis: Analysis, slices_table: Any) -> tuple[Any, Any]:
-    """Probability along the slices: (chart, series). Slices without lung are gaps in the curve."""
-    name = factory.ct.GetName()
-    series = factory.node("vtkMRMLPlotSeriesNode", "series", f"{name} probability")
+def make_chart(factory: ResultNodeFactory, analysis: Analysis, slices_table: Any) -> None:
+    """The probability along the slices as a plot. Slices without lung are gaps in the curve."""
+    series = factory.node("vtkMRMLPlotSeriesNode", "series", "probability")
     series.SetAndObserveTableNodeID(slices_table.GetID())
     series.SetPlotType(series.PlotTypeScatter)
     series.SetXColumnName("index")
@@ -83,8 +81,8 @@ def make_chart(factory: ResultNodeFactory, analysis: Analysis, slices_table: Any
     series.SetLineStyle(series.LineStyleSolid)
     series.SetMarkerStyle(series.MarkerStyleCircle)
     series.SetColor(*_CURVE)
-    chart = factory.node("vtkMRMLPlotChartNode", "chart", f"{name} chart")
-    chart.SetTitle(f"{name}: probability of {positive_class(analysis)}")
+    chart = factory.node("vtkMRMLPlotChartNode", "chart", "chart")
+    chart.SetTitle(f"{factory.ct.GetName()}: probability of {positive_class(analysis)}")
     chart.SetXAxisTitle("Slice")
     chart.SetYAxisTitle("Probability")
     chart.SetLegendVisibility(False)
@@ -92,19 +90,15 @@ def make_chart(factory: ResultNodeFactory, analysis: Analysis, slices_table: Any
     chart.SetYAxisRange(0.0, 1.0)
     if not chart.HasPlotSeriesNodeID(series.GetID()):
         chart.AddAndObservePlotSeriesNodeID(series.GetID())
-    return chart, series
 
 
-def make_texts(factory: ResultNodeFactory, analysis: Analysis, notes: Sequence[str]) -> tuple[Any, Any]:
-    """Text nodes with the content of ``analysis.json`` and with the warnings (None if there are none)."""
-    name = factory.ct.GetName()
-    text = factory.node("vtkMRMLTextNode", "analysis", f"{name} analysis")
+def make_texts(factory: ResultNodeFactory, analysis: Analysis, notes: Sequence[str]) -> Any:
+    """Text nodes with the content of ``analysis.json``, which is returned, and with the warnings, if any."""
+    text = factory.node("vtkMRMLTextNode", "analysis", "analysis")
     write_record(text, analysis)
-    if not notes:
-        return text, None
-    warnings = factory.node("vtkMRMLTextNode", "warnings", f"{name} warnings")
-    warnings.SetText("\n".join(notes))
-    return text, warnings
+    if notes:
+        factory.node("vtkMRMLTextNode", "warnings", "warnings").SetText("\n".join(notes))
+    return text
 
 
 def write_record(text: Any, analysis: Analysis) -> None:
@@ -113,7 +107,7 @@ def write_record(text: Any, analysis: Analysis) -> None:
 
 
 def _table(factory: ResultNodeFactory, role: str) -> Any:
-    node = factory.node("vtkMRMLTableNode", role, f"{factory.ct.GetName()} {role}")
+    node = factory.node("vtkMRMLTableNode", role, role)
     node.SetLocked(True)
     node.RemoveAllColumns()
     node.SetUseColumnTitleAsColumnHeader(True)

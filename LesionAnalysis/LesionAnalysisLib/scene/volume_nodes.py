@@ -10,11 +10,11 @@ from ..results import Analysis
 from ..volume import CtVolume, ct_from_array
 from .color_maps import COLOR_MAPS, color_map
 from .mrml import NodeModify, all_nodes, ijk_to_ras, set_voxels, slicer, voxels, vtkMatrixFromArray
-from .ownership import ResultNodeFactory, mark, role_of
+from .ownership import ResultNodeFactory, role_of
 
 LUNG_WINDOW = (1500.0, -600.0)  # width and level in HU
 GRAY_WINDOW = (255.0, 127.0)  # of 8-bit gray values
-_CT = "ct"
+CT_ROLE = "ct"  # of a volume node that was made from a file
 
 
 def ct_from_node(node: Any) -> CtVolume:
@@ -36,22 +36,18 @@ def ct_from_node(node: Any) -> CtVolume:
 
 def is_result(node: Any) -> bool:
     """Whether this node is a result; a CT that was read from a file is none."""
-    return role_of(node) not in (None, _CT)
+    return role_of(node) not in (None, CT_ROLE)
 
 
 def find_ct(scene: Any, analysis: Analysis) -> Any:
     """The volume node that an earlier run made from the same CT, or None."""
     for node in all_nodes(scene):
-        if role_of(node) == _CT and node.GetName() == analysis.name and _has_voxels(node, analysis.ct):
-            return node
+        if role_of(node) == CT_ROLE and node.GetName() == analysis.name:
+            array = voxels(node)
+            same_grid = np.allclose(ijk_to_ras(node), analysis.ct.ijk_to_ras, atol=1e-3)
+            if same_grid and array is not None and np.array_equal(array, analysis.ct.array):
+                return node
     return None
-
-
-def make_ct(scene: Any, analysis: Analysis) -> Any:
-    """A volume node with the CT of the analysis, marked for ``find_ct``."""
-    node = node_from_ct(scene, analysis.ct, analysis.name)
-    mark(node, _CT)
-    return node
 
 
 def node_from_ct(scene: Any, ct: CtVolume, name: str) -> Any:
@@ -61,18 +57,17 @@ def node_from_ct(scene: Any, ct: CtVolume, name: str) -> Any:
     set_voxels(node, ct.array)
     if ct.calibrated:
         _name_hounsfield_units(node)
-    node.CreateDefaultDisplayNodes()
     _set_window(node, LUNG_WINDOW if ct.calibrated else GRAY_WINDOW)
     return node
 
 
 def set_lung_window(node: Any) -> None:
     """Show a CT in HU in a window of 1500 HU around -600 HU."""
-    node.CreateDefaultDisplayNodes()
     _set_window(node, LUNG_WINDOW)
 
 
 def _set_window(node: Any, window: tuple[float, float]) -> None:
+    node.CreateDefaultDisplayNodes()
     display = node.GetDisplayNode()
     display.SetAutoWindowLevel(False)
     display.SetWindowLevel(*window)
@@ -93,17 +88,14 @@ def check_ct(node: Any, analysis: Analysis) -> None:
         raise ValueError(f"{node.GetName()} is not the volume that was analyzed: analyze it again.")
 
 
-def make_lam(factory: ResultNodeFactory, analysis: Analysis, map_name: str | None) -> tuple[Any, Any, Any]:
+def make_lam(factory: ResultNodeFactory, analysis: Analysis, map_name: str | None) -> None:
     """The LAM as a volume of percent, its color table and its legend; 0 percent is transparent.
 
     map_name: None keeps the colors of an earlier run, as its threshold is kept.
     """
-    ct = factory.ct
-    colors = _color_table(factory, f"{ct.GetName()} LAM colors", map_name)
-    node = factory.node("vtkMRMLScalarVolumeNode", "lam", f"{ct.GetName()} LAM")
+    colors = _color_table(factory, map_name)
+    node = factory.node("vtkMRMLScalarVolumeNode", "lam", "LAM")
     node.SetDescription("Lesion activation map in percent: what the network responded to.")
-    node.CopyOrientation(ct)
-    node.SetAndObserveTransformNodeID(ct.GetTransformNodeID())
     set_voxels(node, analysis.lam, np.uint8)
     new = node.GetDisplayNode() is None
     node.CreateDefaultDisplayNodes()
@@ -115,13 +107,16 @@ def make_lam(factory: ResultNodeFactory, analysis: Analysis, map_name: str | Non
         display.SetAutoThreshold(False)
         display.SetThreshold(1 if new else max(display.GetLowerThreshold(), 1), 100)
         display.SetApplyThreshold(True)
-    return node, colors, _legend(factory, node, display)
-
-
-def _has_voxels(node: Any, ct: Any) -> bool:
-    array = voxels(node)
-    same_grid = np.allclose(ijk_to_ras(node), ct.ijk_to_ras, atol=1e-3)
-    return same_grid and array is not None and np.array_equal(array, ct.array)
+    legend = factory.node("vtkMRMLColorLegendDisplayNode", "legend", "LAM legend")
+    legend.SetTitleText("LAM (%)")
+    legend.SetLabelFormat("%.0f")
+    legend.SetSize(0.08, 0.35)
+    legend.SetNumberOfLabels(5)
+    legend.SetUseColorNamesForLabels(False)
+    legend.SetVisibility3D(False)
+    legend.SetAndObservePrimaryDisplayNode(display)
+    if not any(node.GetNthDisplayNodeID(i) == legend.GetID() for i in range(node.GetNumberOfDisplayNodes())):
+        node.AddAndObserveDisplayNodeID(legend.GetID())
 
 
 def _name_hounsfield_units(node: Any) -> None:
@@ -135,10 +130,10 @@ def _name_hounsfield_units(node: Any) -> None:
         getattr(node, f"SetVoxelValue{name}")(entry)
 
 
-def _color_table(factory: ResultNodeFactory, name: str, map_name: str | None) -> Any:
+def _color_table(factory: ResultNodeFactory, map_name: str | None) -> Any:
     """A color table of its own: Slicer saves it with the scene only if it is not hidden from editors."""
     new = not factory.earlier("colors")
-    node = factory.node("vtkMRMLColorTableNode", "colors", name)
+    node = factory.node("vtkMRMLColorTableNode", "colors", "LAM colors")
     node.SetHideFromEditors(False)
     if new:
         node.SetTypeToUser()
@@ -157,17 +152,3 @@ def fill_color_table(node: Any, map_name: str) -> None:
             percent = 100 * index / (len(table) - 1)
             node.SetColor(index, f"{percent:.1f} %", float(red), float(green), float(blue), 1.0)
         node.GetLookupTable().SetTableRange(0, len(table) - 1)
-
-
-def _legend(factory: ResultNodeFactory, node: Any, display: Any) -> Any:
-    legend = factory.node("vtkMRMLColorLegendDisplayNode", "legend", f"{node.GetName()} legend")
-    legend.SetTitleText("LAM (%)")
-    legend.SetLabelFormat("%.0f")
-    legend.SetSize(0.08, 0.35)
-    legend.SetNumberOfLabels(5)
-    legend.SetUseColorNamesForLabels(False)
-    legend.SetVisibility3D(False)
-    legend.SetAndObservePrimaryDisplayNode(display)
-    if not any(node.GetNthDisplayNodeID(i) == legend.GetID() for i in range(node.GetNumberOfDisplayNodes())):
-        node.AddAndObserveDisplayNodeID(legend.GetID())
-    return legend

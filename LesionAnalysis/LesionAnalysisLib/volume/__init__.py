@@ -4,10 +4,6 @@
     ct = ct_from_array(array_kji, ijk_to_ras, "CTChest")   # or the array and matrix of an MRML node
     view = ct.axial()                      # (slices, rows, columns), the patient's right on the left
     labels = view.to_volume(view.array > 0)   # back to the grid of the CT
-
-``geometry`` holds the CT and its axial view, ``hounsfield`` checks that values are HU; ``nifti``, ``files`` (NRRD,
-MetaImage), ``dicom`` with ``stack``, and ``images`` read one type of input each, ``readers`` chooses among them, and
-``writing`` writes volumes.
 """
 
 from .geometry import AxialView, CtVolume

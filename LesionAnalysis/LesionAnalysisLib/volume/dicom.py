@@ -6,6 +6,7 @@ Messages name series by number, description and size, never patients or files, w
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -68,8 +69,8 @@ class DicomSeries:
     slices: int
     rows: int
     columns: int
-    scout: bool = False
-    files: tuple[DicomFile, ...] = field(default=(), repr=False)
+    scout: bool
+    files: tuple[DicomFile, ...] = field(repr=False)
 
     @property
     def voxels(self) -> int:
@@ -172,33 +173,25 @@ def _text(value: str) -> str:
 
 def _grouped(files: list[DicomFile]) -> list[list[DicomFile]]:
     """Files that can form one stack: same series, plane and size; each multi-frame file is a stack by itself."""
-    groups: dict[tuple, list[DicomFile]] = {}
+    groups = defaultdict(list)
     for file in files:
-        if file.color:
-            continue  # a dose report or screenshot
-        key = (
-            file.tags.get("0020|000e", ""),
-            file.shape,
-            tuple(np.round(file.orientation, 2) + 0.0),
-            tuple(np.round(file.spacing, 3)),
-            file.has_position,
-            _is_scout(file),
-            str(file.path) if file.shape[0] > 1 else "",
-        )
-        groups.setdefault(key, []).append(file)
+        if not file.color:  # a dose report or screenshot
+            orientation, spacing = tuple(np.round(file.orientation, 2) + 0.0), tuple(np.round(file.spacing, 3))
+            stack = file.path if file.shape[0] > 1 else None
+            series = file.tags.get("0020|000e", "")
+            groups[series, file.shape, orientation, spacing, file.has_position, _is_scout(file), stack].append(file)
     return list(groups.values())
 
 
 def _is_scout(file: DicomFile) -> bool:
-    image_type = file.tags.get("0008|0008", "").upper()
-    return "LOCALIZER" in image_type or "SCOUT" in image_type
+    return any(word in file.tags.get("0008|0008", "").upper() for word in ("LOCALIZER", "SCOUT"))
 
 
 def _split_phases(files: list[DicomFile]) -> list[list[DicomFile]]:
     """Separate stacks for several acquisitions of the same range that share one series."""
-    acquisitions: dict[str, list[DicomFile]] = {}
+    acquisitions = defaultdict(list)
     for file in files:
-        acquisitions.setdefault(file.tags.get("0020|0012", ""), []).append(file)
+        acquisitions[file.tags.get("0020|0012", "")].append(file)
     if len(acquisitions) < 2 or not files[0].has_position:
         return [files]
     positions = [{tuple(np.round(f.position, 2)) for f in part} for part in acquisitions.values()]
@@ -212,17 +205,12 @@ def describe(files: list[DicomFile]) -> DicomSeries:
     description = first.tags.get("0008|103e", "") or "no description"
     called_scout = any(word in description.lower() for word in ("scout", "topogram", "localizer", "surview"))
     frames, rows, columns = first.shape
+    slices = len(files) * frames
     return DicomSeries(
-        number=int(number[0]) if number else None,
-        uid=first.tags.get("0020|000e", ""),
-        description=description,
-        modality=first.tags.get("0008|0060", ""),
-        slices=len(files) * frames,
-        rows=rows,
-        columns=columns,
-        scout=_is_scout(first) or (called_scout and len(files) * frames <= 3),
-        files=tuple(files),
-    )
+        int(number[0]) if number else None, first.tags.get("0020|000e", ""), description,
+        first.tags.get("0008|0060", ""), slices, rows, columns,
+        _is_scout(first) or (called_scout and slices <= 3), tuple(files),
+    )  # fmt: skip
 
 
 def choose_series(
@@ -234,40 +222,33 @@ def choose_series(
     """
     listing = "; ".join(s.label for s in series)
     if wanted is not None:
-        matches = _matching(series, wanted)
-        if not matches:
+        candidates = _matching(series, str(wanted).strip().casefold())
+        if not candidates:
             raise ValueError(f"{label} has no series '{wanted}': choose one of {listing}.")
-        if len({s.uid for s in matches}) > 1:
-            matching = "; ".join(f"{s.label}, UID {s.uid}" for s in matches)
+        if len({s.uid for s in candidates}) > 1:
+            matching = "; ".join(f"{s.label}, UID {s.uid}" for s in candidates)
             raise ValueError(f"{label} has several series that match '{wanted}': choose by UID among {matching}.")
-        return matches[0], _others_warning(matches)
-    candidates = [s for s in series if not s.scout]
-    if not candidates:
-        raise ValueError(f"{label} holds only scout images, no axial CT slices: choose another folder.")
-    candidates = [s for s in candidates if s.modality == "CT"] or candidates
-    if len({s.patient for s in candidates}) > 1:
-        raise ValueError(f"{label} holds series of several patients: choose the folder of one of them, or a series.")
-    return candidates[0], _others_warning(candidates)
-
-
-def _others_warning(candidates: list[DicomSeries]) -> list[str]:
+    else:
+        candidates = [s for s in series if not s.scout]
+        if not candidates:
+            raise ValueError(f"{label} holds only scout images, no axial CT slices: choose another folder.")
+        candidates = [s for s in candidates if s.modality == "CT"] or candidates
+        if len({s.patient for s in candidates}) > 1:
+            raise ValueError(f"{label} holds series of several patients: choose the folder of one of them, or a "
+                             "series.")  # fmt: skip
     chosen, *others = candidates
     if not others:
-        return []
+        return chosen, []
     rest = "; ".join(s.label for s in others)
-    return [f"The largest of {len(candidates)} series was read, {chosen.label}; not read: {rest}."]
+    return chosen, [f"The largest of {len(candidates)} series was read, {chosen.label}; not read: {rest}."]
 
 
-def _matching(series: tuple[DicomSeries, ...], wanted: int | str) -> list[DicomSeries]:
-    text = str(wanted).strip().casefold()
+def _matching(series: tuple[DicomSeries, ...], text: str) -> list[DicomSeries]:
+    """The series with this UID, else this number, else this description, else this part of a description."""
     rules = (
         lambda s: s.uid == text,
-        lambda s: s.number is not None and str(s.number) == text,
+        lambda s: str(s.number) == text,
         lambda s: s.description.casefold() == text,
         lambda s: bool(text) and text in s.description.casefold(),
     )
-    for rule in rules:
-        matches = [s for s in series if rule(s)]
-        if matches:
-            return matches
-    return []
+    return next((matches for rule in rules if (matches := list(filter(rule, series)))), [])

@@ -73,8 +73,7 @@ def matrix_of(image: sitk.Image) -> np.ndarray:
     dimensions = image.GetDimension()
     n = min(dimensions, 3)
     lps = np.eye(4)
-    direction = np.reshape(image.GetDirection(), (dimensions, dimensions))[:n, :n]
-    lps[:n, :n] = direction * np.asarray(image.GetSpacing()[:n])
+    lps[:n, :n] = (np.reshape(image.GetDirection(), (dimensions, dimensions)) * image.GetSpacing())[:n, :n]
     lps[:n, 3] = image.GetOrigin()[:n]
     return LPS_TO_RAS @ lps
 

@@ -37,8 +37,7 @@ class CtVolume:
     @property
     def spacing_mm(self) -> tuple[float, float, float]:
         """Distance of voxel centers along I, J, K in mm (1 pixel for images)."""
-        lengths = np.linalg.norm(self.ijk_to_ras[:3, :3], axis=0)
-        return float(lengths[0]), float(lengths[1]), float(lengths[2])
+        return _column_lengths(self.ijk_to_ras)
 
     @property
     def voxel_ml(self) -> float:
@@ -60,20 +59,23 @@ class AxialView:
 
     def __init__(self, array: np.ndarray, ijk_to_ras: np.ndarray):
         ijk_to_ras = np.asarray(ijk_to_ras, dtype=np.float64)
-        self._axes = _anatomical_axes(ijk_to_ras)  # stored axis (0 = I) of the columns, rows, slices
-        columns, rows, slices = self._axes
-        self._order = (2 - slices, 2 - rows, 2 - columns)  # as numpy axes of (K, J, I)
+        axes = _anatomical_axes(ijk_to_ras)  # stored axis (0 = I) of the columns, rows, slices
+        self._order = tuple(2 - axis for axis in reversed(axes))  # as numpy axes of (K, J, I)
         # RAS increases to the right and anteriorly; columns and rows of an axial image run the other way.
-        self._flip = (False, ijk_to_ras[1, rows] > 0, ijk_to_ras[0, columns] > 0)
+        signs = [-1 if ijk_to_ras[axis, axes[axis]] > 0 else 1 for axis in (0, 1)] + [1]
+        self._flips = tuple(slice(None, None, sign) for sign in reversed(signs))
         self.array = self.from_volume(array)
-        self._index_to_ijk = self._index_matrix()
+        self._index_to_ijk = np.zeros((4, 4))  # a signed permutation and an offset
+        self._index_to_ijk[3, 3] = 1.0
+        for axis, (stored, sign, size) in enumerate(zip(axes, signs, self.array.shape[::-1], strict=True)):
+            self._index_to_ijk[stored, axis] = sign
+            self._index_to_ijk[stored, 3] = size - 1 if sign < 0 else 0
         self.index_to_ras = ijk_to_ras @ self._index_to_ijk
 
     @property
     def spacing(self) -> tuple[float, float, float]:
         """Distance of voxel centers along columns, rows and slices in mm."""
-        lengths = np.linalg.norm(self.index_to_ras[:3, :3], axis=0)
-        return float(lengths[0]), float(lengths[1]), float(lengths[2])
+        return _column_lengths(self.index_to_ras)
 
     def from_volume(self, volume: np.ndarray) -> np.ndarray:
         """(K, J, I) on the stored grid -> (S, R, C), as a view."""
@@ -85,8 +87,7 @@ class AxialView:
 
     def to_ras(self, column: float, row: float, slice_: float) -> tuple[float, float, float]:
         """RAS position in mm of a continuous index; voxel centers have integer indices."""
-        x, y, z = (self.index_to_ras @ (column, row, slice_, 1.0))[:3]
-        return float(x), float(y), float(z)
+        return tuple((self.index_to_ras @ (column, row, slice_, 1.0))[:3].tolist())
 
     def position_mm(self, slice_: float) -> float:
         """Superior coordinate of the center of a slice, in mm."""
@@ -97,26 +98,16 @@ class AxialView:
         """A box ((c0, r0, s0), (c1, r1, s1)) of this view as (minimum, maximum) in stored (I, J, K)."""
         corners = np.column_stack([np.asarray(box, dtype=np.float64), np.ones(2)]) @ self._index_to_ijk.T
         low, high = corners[:, :3].min(axis=0), corners[:, :3].max(axis=0)
-        return tuple(map(float, low)), tuple(map(float, high))
+        return tuple(low.tolist()), tuple(high.tolist())
 
     def box_to_ras(self, box: Sequence[Sequence[float]]) -> Box:
         """Bounding box in RAS, in mm, of a box of this view, whose axes may be oblique."""
         corners = np.array([self.to_ras(*corner) for corner in product(*zip(*box, strict=True))])
-        return tuple(map(float, corners.min(axis=0))), tuple(map(float, corners.max(axis=0)))
+        return tuple(corners.min(axis=0).tolist()), tuple(corners.max(axis=0).tolist())
 
-    @property
-    def _flips(self) -> tuple[slice, ...]:
-        return tuple(slice(None, None, -1) if flip else slice(None) for flip in self._flip)
 
-    def _index_matrix(self) -> np.ndarray:
-        """(4, 4) matrix from (c, r, s, 1) to (i, j, k, 1): a signed permutation and an offset."""
-        matrix = np.zeros((4, 4))
-        matrix[3, 3] = 1.0
-        mapping = zip(self._axes, self._flip[::-1], self.array.shape[::-1], strict=True)
-        for axis, (stored, flip, size) in enumerate(mapping):
-            matrix[stored, axis] = -1.0 if flip else 1.0
-            matrix[stored, 3] = size - 1 if flip else 0.0
-        return matrix
+def _column_lengths(matrix: np.ndarray) -> tuple[float, float, float]:
+    return tuple(np.linalg.norm(matrix[:3, :3], axis=0).tolist())
 
 
 def _anatomical_axes(ijk_to_ras: np.ndarray) -> tuple[int, int, int]:

@@ -11,13 +11,12 @@ import numpy as np
 from PIL import Image, ImageOps, ImageSequence, UnidentifiedImageError
 
 from ..text import utf8_safe
-from .geometry import CtVolume
+from .geometry import LPS_TO_RAS, CtVolume
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".tif", ".tiff", ".bmp")
 
 _UNCALIBRATED = ("Uncalibrated images: no HU, no voxel spacing; lengths, areas and positions are in pixels, volumes "
                  "and densities are not given.")  # fmt: skip
-_IJK_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])  # columns run to the patient's left, rows posteriorly
 
 
 def natural_order(path: Path) -> tuple:
@@ -29,20 +28,24 @@ def natural_order(path: Path) -> tuple:
 def read_images(paths: Sequence[Path], name: str, source: str) -> CtVolume:
     """The images as slices of one study, (K, J, I) uint8, in the given order.
 
-    Images of different sizes are placed in the upper left corner of a common black canvas. Raises OSError if one
-    cannot be read, ValueError if one cannot be a CT slice.
+    Columns run to the patient's left, rows posteriorly. Images of different sizes are placed in the upper left corner
+    of a common black canvas. Raises OSError if one cannot be read, ValueError if one cannot be a CT slice.
     """
     slices = [gray for path in paths for gray in _gray_pages(path)]
     warnings = [_UNCALIBRATED]
-    if any(gray.dtype != np.uint8 for gray in slices):
-        slices, warning = _to_8_bit(slices)
-        warnings.append(warning)
-    shapes = tuple((int(gray.shape[0]), int(gray.shape[1])) for gray in slices)
-    canvas = np.zeros((len(slices), max(r for r, _ in shapes), max(c for _, c in shapes)), dtype=np.uint8)
+    deep = [gray for gray in slices if gray.dtype != np.uint8]
+    if deep:  # scaled by their common range, so that slices stay comparable
+        low, high = min(float(g.min()) for g in deep), max(float(g.max()) for g in deep)
+        scale = 255.0 / (high - low) if high > low else 0.0
+        slices = [g if g.dtype == np.uint8 else np.rint((g.astype(np.float64) - low) * scale).astype(np.uint8)
+                  for g in slices]  # fmt: skip
+        warnings += [f"Images of more than 8 bits were scaled from their full range, {low:g} to {high:g}, to 8 bits."]
+    shapes = tuple(gray.shape for gray in slices)
+    canvas = np.zeros((len(slices), *np.max(shapes, axis=0)), dtype=np.uint8)
     for target, gray in zip(canvas, slices, strict=True):
         target[:gray.shape[0], :gray.shape[1]] = gray
     same = len(set(shapes)) == 1
-    return CtVolume(canvas, _IJK_TO_RAS.copy(), name, source, False, tuple(warnings), None if same else shapes)
+    return CtVolume(canvas, LPS_TO_RAS.copy(), name, source, False, tuple(warnings), None if same else shapes)
 
 
 def _gray_pages(path: Path) -> list[np.ndarray]:
@@ -50,22 +53,11 @@ def _gray_pages(path: Path) -> list[np.ndarray]:
     label = f"The image '{utf8_safe(path.name)}'"
     if path.stat().st_size == 0:
         raise OSError(f"{label} is empty: copy it again.")
-    pages = _load(path, label)
-    for gray in pages:
-        if min(gray.shape) < 2:
-            raise ValueError(f"{label} has only {gray.shape[1]} x {gray.shape[0]} pixels, so it is not a CT slice.")
-        if gray.dtype.kind == "f" and not np.isfinite(gray).all():
-            raise ValueError(f"{label} has pixels that are NaN or infinite: save it as an 8-bit image.")
-    return pages
-
-
-def _load(path: Path, label: str) -> list[np.ndarray]:
     try:
         with python_warnings.catch_warnings():
             python_warnings.simplefilter("ignore")  # Pillow's warnings about unusual metadata
             with Image.open(path) as image:
-                pages = ImageSequence.Iterator(image) if image.format == "TIFF" else [image]
-                return [_gray(page) for page in pages]
+                pages = [_gray(page) for page in (ImageSequence.Iterator(image) if image.format == "TIFF" else [image])]
     except UnidentifiedImageError:
         raise OSError(f"{label} cannot be read: its content is not an image.") from None
     except Image.DecompressionBombError:
@@ -74,6 +66,12 @@ def _load(path: Path, label: str) -> list[np.ndarray]:
         raise
     except Exception:  # each of Pillow's decoders raises its own exceptions for damaged data
         raise OSError(f"{label} cannot be read: it is damaged or incomplete.") from None
+    for gray in pages:
+        if min(gray.shape) < 2:
+            raise ValueError(f"{label} has only {gray.shape[1]} x {gray.shape[0]} pixels, so it is not a CT slice.")
+        if gray.dtype.kind == "f" and not np.isfinite(gray).all():
+            raise ValueError(f"{label} has pixels that are NaN or infinite: save it as an 8-bit image.")
+    return pages
 
 
 def _gray(page: Image.Image) -> np.ndarray:
@@ -84,13 +82,3 @@ def _gray(page: Image.Image) -> np.ndarray:
         page = page.convert("RGBA")  # transparent becomes black
         page = Image.alpha_composite(Image.new("RGBA", page.size, (0, 0, 0, 255)), page)
     return np.array(page.convert("L"))
-
-
-def _to_8_bit(slices: list[np.ndarray]) -> tuple[list[np.ndarray], str]:
-    """Scale the common range of all images of more than 8 bits to 0..255, so that slices stay comparable; a warning."""
-    deep = [gray for gray in slices if gray.dtype != np.uint8]
-    low, high = min(float(g.min()) for g in deep), max(float(g.max()) for g in deep)
-    scale = 255.0 / (high - low) if high > low else 0.0
-    scaled = [g if g.dtype == np.uint8 else np.rint((g.astype(np.float64) - low) * scale).astype(np.uint8)
-              for g in slices]  # fmt: skip
-    return scaled, f"Images of more than 8 bits were scaled from their full range, {low:g} to {high:g}, to 8 bits."

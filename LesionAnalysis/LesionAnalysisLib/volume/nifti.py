@@ -47,12 +47,17 @@ def read_nifti(path: Path, label: str) -> tuple[np.ndarray, np.ndarray, list[str
     """
     damaged = OSError(f"{label} is damaged or incomplete, or not a NIfTI file: copy or export it again.")
     try:
-        with (gzip.open if _is_gzipped(path) else open)(path, "rb") as file:
+        with open(path, "rb") as file:
+            gzipped = file.read(2) == b"\x1f\x8b"  # the suffix may be wrong
+        with (gzip.open if gzipped else open)(path, "rb") as file:
             header = _header(file.read(540), damaged)
             shape = _shape(header, label)
             dtype = _dtype(header, label)
             start = int(header["vox_offset"]) if np.isfinite(header["vox_offset"]) else -1
-            _check_size(path, start, np.prod(shape, dtype=float) * dtype.itemsize, damaged)
+            # checked before memory is allocated; deflate compresses at most 1032 : 1
+            limit = path.stat().st_size * (1032 if gzipped else 1)
+            if start < 348 or start + np.prod(shape, dtype=float) * dtype.itemsize > limit:
+                raise damaged
             file.seek(start)
             array = to_int16(_blocks(file, shape, dtype, header), shape, label)
             while file.read(_BLOCK_BYTES):  # to the end, where gzip checks its checksum
@@ -60,12 +65,6 @@ def read_nifti(path: Path, label: str) -> tuple[np.ndarray, np.ndarray, list[str
     except (EOFError, gzip.BadGzipFile, zlib.error):
         raise damaged from None
     return array, *_geometry(header, label)
-
-
-def _is_gzipped(path: Path) -> bool:
-    """By content, since the suffix may be wrong."""
-    with open(path, "rb") as file:
-        return file.read(2) == b"\x1f\x8b"
 
 
 def _header(raw: bytes, damaged: OSError) -> np.ndarray:
@@ -110,13 +109,6 @@ def _dtype(header: np.ndarray, label: str) -> np.dtype:
     return np.dtype(_DATATYPES[code]).newbyteorder(header["dim"].dtype.byteorder)
 
 
-def _check_size(path: Path, start: int, needed: float, damaged: OSError) -> None:
-    """Raise ``damaged`` if the file cannot hold so many bytes, before memory is allocated for them."""
-    limit = path.stat().st_size * (1032 if _is_gzipped(path) else 1)  # deflate compresses at most 1032 : 1
-    if start < 348 or start + needed > limit:
-        raise damaged
-
-
 def _blocks(file: BinaryIO, shape: tuple[int, int, int], dtype: np.dtype, header: np.ndarray) -> Iterator[np.ndarray]:
     """Slices in blocks of a few megabytes, scaled by the header's slope and intercept."""
     slope, intercept = float(header["slope"]), float(header["intercept"])
@@ -139,13 +131,10 @@ def _geometry(header: np.ndarray, label: str) -> tuple[np.ndarray, list[str]]:
     if not np.isfinite(spacing).all() or spacing.min() <= 0:
         raise ValueError(f"{label} has no usable geometry: the voxel spacing must be larger than 0 along every axis.")
     has_sform, has_qform = header["sform_code"] > 0, header["qform_code"] > 0
-    sform = np.vstack([header["srow"].astype(np.float64), (0, 0, 0, 1)])
-    warnings = []
-    if has_sform and (not has_qform or _is_rigid(sform)):
-        matrix = sform
-    elif has_qform:
+    matrix, warnings = np.vstack([header["srow"].astype(np.float64), (0, 0, 0, 1)]), []
+    if has_qform and not (has_sform and _is_rigid(matrix)):
         matrix = _qform(header, spacing)
-    else:
+    elif not has_sform:
         matrix = np.diag([*(spacing * (-1, -1, 1)), 1.0])
         warnings.append("The file does not give the patient's orientation: left and right may be flipped.")
     matrix[:3] *= _MM.get(int(header["units"]) & 7, 1.0)
@@ -158,7 +147,7 @@ def _is_rigid(matrix: np.ndarray) -> bool:
     if not np.isfinite(matrix).all() or lengths.min() < 1e-6:
         return False
     axes = matrix[:3, :3] / lengths
-    return bool(np.allclose(axes.T @ axes, np.eye(3), atol=1e-3))
+    return np.allclose(axes.T @ axes, np.eye(3), atol=1e-3)
 
 
 def _qform(header: np.ndarray, spacing: np.ndarray) -> np.ndarray:

@@ -27,10 +27,8 @@ def read_ct(path: str | os.PathLike, series: int | str | None = None) -> CtVolum
     Of a DICOM folder, including its subfolders, the largest CT series is read, unless ``series`` gives the number, UID
     or description of another. Images are the slices of one study, in the natural order of their names.
 
-    Raises:
-        OSError: the input is missing or damaged.
-        ValueError: the input is not a chest CT, or ``series`` does not identify one series.
-        RuntimeError: out of memory.
+    Raises OSError if the input is missing or damaged, ValueError if it is not a chest CT or ``series`` does not
+    identify one series, and RuntimeError if memory does not suffice.
     """
     try:
         return _read(path, series)
@@ -61,8 +59,15 @@ def ct_from_array(array_kji: np.ndarray, ijk_to_ras: np.ndarray, name: str, cali
     ``array_kji`` is (K, J, I) in HU (or (J, I) for one slice), or gray levels from 0 to 255 if not ``calibrated``. It
     is copied. Raises ValueError if it cannot be a chest CT.
     """
-    label = f"The volume '{name}'"
-    array = _as_3d(np.asarray(array_kji), label)
+    label, array = f"The volume '{name}'", np.asarray(array_kji)
+    shape = " x ".join(map(str, array.shape))
+    if array.size == 0:
+        raise ValueError(f"{label} is empty ({shape or 'no'} voxels).")
+    if array.ndim == 4 and 1 in (array.shape[0], array.shape[-1]):
+        array = array[0] if array.shape[0] == 1 else array[..., 0]
+    array = array[None] if array.ndim == 2 else array
+    if array.ndim != 3:
+        raise ValueError(f"{label} must have three dimensions, not {array.ndim} ({shape}): provide a single CT volume.")
     if calibrated:
         return _checked(to_int16([array], array.shape, label), ijk_to_ras, name, "MRML node", label)
     if array.dtype.kind not in "iuf" or not (array.min() >= 0 and array.max() <= 255):
@@ -153,16 +158,3 @@ def _check_slice_size(ct: CtVolume, label: str) -> CtVolume:
     if min(rows, columns) < 2:
         raise ValueError(f"{label} has axial slices of {columns} x {rows} voxels: provide a CT of whole slices.")
     return ct
-
-
-def _as_3d(array: np.ndarray, label: str) -> np.ndarray:
-    shape = " x ".join(map(str, array.shape))
-    if array.size == 0:
-        raise ValueError(f"{label} is empty ({shape or 'no'} voxels).")
-    if array.ndim == 2:
-        return array[None]
-    if array.ndim == 4 and 1 in (array.shape[0], array.shape[-1]):
-        return array[0] if array.shape[0] == 1 else array[..., 0]
-    if array.ndim != 3:
-        raise ValueError(f"{label} must have three dimensions, not {array.ndim} ({shape}): provide a single CT volume.")
-    return array

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import SimpleITK as sitk
 
@@ -20,23 +18,14 @@ def read_series(series: DicomSeries, label: str) -> tuple[np.ndarray, np.ndarray
     follows the positions of the first and last slice, so that a gantry tilt is kept as shear.
     """
     if series.files[0].shape[0] > 1:
-        return _read_multiframe(series.files[0], label)
+        image = _read(series.files[0], label)
+        values = sitk.GetArrayViewFromImage(image)
+        return to_int16([values], values.shape, label), matrix_of(image), []
     files, warnings = _ordered(series.files)
     matrix, more = _geometry(files)
     shape = (len(files), series.rows, series.columns)
-    return to_int16(_pixels(files, label), shape, label), matrix, warnings + more
-
-
-def _read_multiframe(file: DicomFile, label: str) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    image = _read(file, label)
-    values = sitk.GetArrayViewFromImage(image)
-    return to_int16([values], values.shape, label), matrix_of(image), []
-
-
-def _pixels(files: list[DicomFile], label: str) -> Iterator[np.ndarray]:
-    for file in files:
-        image = _read(file, label)
-        yield sitk.GetArrayViewFromImage(image).reshape(file.shape)
+    pixels = (sitk.GetArrayFromImage(_read(file, label)).reshape(file.shape) for file in files)
+    return to_int16(pixels, shape, label), matrix, warnings + more
 
 
 def _read(file: DicomFile, label: str) -> sitk.Image:
@@ -84,27 +73,27 @@ def _geometry(files: list[DicomFile]) -> tuple[np.ndarray, list[str]]:
     column_mm, row_mm = first.spacing
     thickness = (*first.numbers("0018|0050"), *first.numbers("0018|0088"), 1.0)[0] or 1.0
     lps = np.diag([column_mm, row_mm, abs(thickness), 1.0])
-    if not first.has_position:
-        return LPS_TO_RAS @ lps, []
-    lps[:3, 0] = np.multiply(first.orientation[:3], column_mm)
-    lps[:3, 1] = np.multiply(first.orientation[3:], row_mm)
-    lps[:3, 3] = first.position
-    normal = _normal(first)
-    positions = np.array([f.position for f in files])
-    if np.ptp(positions @ normal) < 1e-2:  # all the same
-        lps[:3, 2] = normal * abs(thickness)
-        return LPS_TO_RAS @ lps, []
-    lps[:3, 2] = (positions[-1] - positions[0]) / (len(files) - 1)
-    return LPS_TO_RAS @ lps, _spacing_warnings(positions, normal) + _tilt_warnings(lps[:3, 2], normal)
+    warnings = []
+    if first.has_position:
+        lps[:3, 0] = np.multiply(first.orientation[:3], column_mm)
+        lps[:3, 1] = np.multiply(first.orientation[3:], row_mm)
+        lps[:3, 3] = first.position
+        normal = _normal(first)
+        positions = np.array([f.position for f in files])
+        along = positions @ normal
+        if np.ptp(along) < 1e-2:  # all the same
+            lps[:3, 2] = normal * abs(thickness)
+        else:
+            lps[:3, 2] = (positions[-1] - positions[0]) / (len(files) - 1)
+            warnings = _spacing_warnings(along) + _tilt_warnings(lps[:3, 2], normal)
+    return LPS_TO_RAS @ lps, warnings
 
 
-def _spacing_warnings(positions: np.ndarray, normal: np.ndarray) -> list[str]:
-    """A warning if the slices are not equally spaced."""
-    along = positions @ normal
+def _spacing_warnings(along: np.ndarray) -> list[str]:
+    """A warning if the slices, at the positions ``along`` their normal in mm, are not equally spaced."""
     steps = np.diff(along)
     usual = float(np.median(steps))
-    equal = np.linspace(along[0], along[-1], len(along))
-    error = float(np.abs(along - equal).max())
+    error = float(np.abs(along - np.linspace(along[0], along[-1], len(along))).max())
     if error <= max(0.05 * usual, 0.05):  # headers round positions
         return []
     missing = int(np.sum(np.maximum(np.rint(steps / usual) - 1, 0)))
@@ -113,8 +102,5 @@ def _spacing_warnings(positions: np.ndarray, normal: np.ndarray) -> list[str]:
 
 
 def _tilt_warnings(step: np.ndarray, normal: np.ndarray) -> list[str]:
-    cosine = abs(float(step @ normal)) / float(np.linalg.norm(step))
-    tilt = float(np.degrees(np.arccos(min(1.0, cosine))))
-    if tilt <= 0.5:
-        return []
-    return [f"The gantry was tilted by {tilt:.0f} degrees: the slices form a sheared stack."]
+    tilt = np.degrees(np.arccos(min(1.0, abs(step @ normal) / np.linalg.norm(step))))
+    return [f"The gantry was tilted by {tilt:.0f} degrees: the slices form a sheared stack."] if tilt > 0.5 else []

@@ -5,11 +5,7 @@
     store = SliceStore(collected.samples, "RUN/slices", config.preprocessing(), workers=4)
     store[0].gray_levels, store[0].lungs                           # the input of augmentation
 
-``samples`` defines a labeled slice; ``data_files`` tells which files hold slices; ``manifest`` reads manifest.csv and
-slice_labels.csv, ``class_names`` orders the classes, ``layout`` turns folders into samples, and ``checks`` refuses
-data that must not be trained on. ``parallel`` spreads files over processes; ``inspection`` decodes every file once,
-``duplicates`` finds repeated slices, and ``collect`` combines these steps. ``prepared`` cuts the lung regions and
-``store`` keeps them in one file. Nothing here needs torch.
+Nothing here needs torch.
 """
 
 from .collect import Collected, collect

@@ -6,21 +6,20 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from .data_files import listed, stem
+from LesionAnalysisLib.volume.readers import case_name
+
+from .data_files import listed
 from .manifest import Entry
 
 
 def refuse_same_names(folder: Path, entries: Sequence[Entry]) -> None:
-    """Refuse ``a.png`` beside ``a.jpg``, and equal names in two classes without patient folders.
-
-    Raises:
-        ValueError: two files of one name.
-    """
+    """Raise ValueError for ``a.png`` beside ``a.jpg``, and for equal names in two classes without patient folders."""
     groups = defaultdict(list)
     for entry in entries:
         relative = entry.path.relative_to(folder)
         place = None if len(relative.parts) == 2 else relative.parent
-        groups[place, stem(entry.path)].append(relative.as_posix())
+        stem = case_name(entry.path).casefold().removesuffix(".dcm")  # the same for a.png and A.nii.gz
+        groups[place, stem].append(relative.as_posix())
     same = [names for names in groups.values() if len(names) > 1]
     if same:
         pairs = (" and ".join(names[:2]) for names in same)
@@ -29,11 +28,7 @@ def refuse_same_names(folder: Path, entries: Sequence[Entry]) -> None:
 
 
 def refuse_mixed_patients(entries: Sequence[Entry]) -> None:
-    """Refuse patients in several classes; volumes with slice labels are exempt.
-
-    Raises:
-        ValueError: a patient has slices in two classes.
-    """
+    """Raise ValueError if a patient has slices in two classes; volumes with slice labels are exempt."""
     examples = _in_two_groups((e.source, e.patient, e.label, e.path.name) for e in entries if not e.by_slice)
     if examples:
         raise ValueError(f"Slices of one patient are in two classes ({listed(examples)}): give different patients "
@@ -41,11 +36,7 @@ def refuse_mixed_patients(entries: Sequence[Entry]) -> None:
 
 
 def refuse_patients_across_splits(entries: Sequence[Entry]) -> None:
-    """Refuse patients with slices in several splits.
-
-    Raises:
-        ValueError: a patient has slices in two splits.
-    """
+    """Raise ValueError if a patient has slices in two splits."""
     examples = _in_two_groups((e.source, e.patient, e.split, e.path.name) for e in entries if e.split)
     if examples:
         raise ValueError(f"Slices of one patient are in two splits ({listed(examples)}): give each patient a single "

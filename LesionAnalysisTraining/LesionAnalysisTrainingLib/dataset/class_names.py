@@ -19,8 +19,7 @@ NUMBERS = ("0", "1")  # in slice_labels.csv: without and with disease
 def order_classes(names: Iterable[str], disease: str | None) -> tuple[str, ...]:
     """Two or three class names in the order of their indices: the disease comes last.
 
-    Raises:
-        ValueError: there is one class or more than three, or it is not clear which is the disease.
+    Raises ValueError for one class or more than three, or if it is not clear which is the disease.
     """
     names = sorted(set(names))
     odd = [ascii(name) for name in names if not is_plain(name)]
@@ -41,8 +40,7 @@ def order_classes(names: Iterable[str], disease: str | None) -> tuple[str, ...]:
 def find_disease(names: Iterable[str], disease: str | None) -> str:
     """The one of ``names`` that equals ``disease``, or that is named like COVID-19 if that is None.
 
-    Raises:
-        ValueError: none or several do.
+    Raises ValueError if none or several do.
     """
     names = list(names)
     if disease is not None:
@@ -58,16 +56,13 @@ def find_disease(names: Iterable[str], disease: str | None) -> str:
     return found[0]
 
 
-def name_numbers(
-    named: set[str], bare_folders: set[str], numbers: set[str], disease: str | None
-) -> tuple[set[str], dict[str, str]]:
+def name_numbers(named: set[str], bare_folders: set[str], numbers: set[str],
+                 disease: str | None) -> tuple[set[str], dict[str, str]]:  # fmt: skip
     """All class names, and what the 0 and 1 of slice_labels.csv stand for.
 
     ``named`` come from folders, manifests and slice labels, ``numbers`` are the 0 and 1 that occur, ``bare_folders``
     hold only volumes with slice labels: they are classes only if they are named like the two classes.
-
-    Raises:
-        ValueError: there are not two classes for which 0 and 1 could stand.
+    Raises ValueError if there are not two classes for which 0 and 1 could stand.
     """
     if not numbers or numbers <= named:
         return named, {}

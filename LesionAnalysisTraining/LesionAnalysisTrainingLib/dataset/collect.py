@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from LesionAnalysisLib.text import utf8_safe
 from ..training_config import TrainingConfig
 from . import splits
 from .data_files import is_volume, listed
-from .duplicates import across_splits, find_repeats, group_unknown
+from .duplicates import Repeats, across_splits, find_repeats, group_unknown
 from .inspection import Inspection, inspect
 from .layout import read_layout, whole_volume_notes
 from .parallel import Progress
@@ -24,44 +24,32 @@ _LINES = 20  # omitted slices in the log; to_dict has all
 
 
 @dataclass(frozen=True)
-class LeftOut:
-    """A slice, or a file, that is not used, and why."""
-
-    file: str
-    slice: int | None
-    reason: str
-
-
-@dataclass(frozen=True)
 class Report:
     """What was collected, for the log and for programs."""
 
-    table: str
     counts: dict[str, Any]
-    notes: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)  # without names of files: they go into the model card
-    alike: list[str] = field(default_factory=list)  # the most similar pairs across splits
-    left_out: list[LeftOut] = field(default_factory=list)
+    table: list[str]
+    notes: list[str]
+    alike: list[str]  # the most similar pairs across splits
+    warnings: list[str]  # without names of files: they go into the model card
+    left_out: list[dict[str, Any]]  # file, slice (None: the whole file or its only one), reason
 
     def lines(self) -> list[str]:
         """For the log: counts by split and source, notes, warnings, and what was left out."""
-        lines = [*self.table.splitlines(), *self.notes, *(f"Warning: {text}" for text in self.warnings)]
+        lines = [*self.table, *self.notes, *(f"Warning: {text}" for text in self.warnings)]
         lines += [f"  {pair}" for pair in self.alike]
         if self.left_out:
             lines.append(f"Left out: {self.counts['left_out']}.")
             for one in self.left_out[:_LINES]:
-                place = "" if one.slice is None else f", slice {one.slice}"
-                lines.append(f"  {one.file}{place}: {one.reason}")
+                place = "" if one["slice"] is None else f", slice {one['slice']}"
+                lines.append(f"  {one['file']}{place}: {one['reason']}")
             if len(self.left_out) > _LINES:
                 lines.append(f"  and {len(self.left_out) - _LINES} more")
         return lines
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
-        out = [{"file": o.file, **({} if o.slice is None else {"slice": o.slice}), "reason": o.reason}
-               for o in self.left_out]  # fmt: skip
-        return {"counts": self.counts, "table": self.table.splitlines(), "notes": self.notes, "alike": self.alike,
-                "warnings": self.warnings, "left_out": out}  # fmt: skip
+        return dict(vars(self))
 
 
 @dataclass(frozen=True)
@@ -79,15 +67,13 @@ def collect(
 ) -> Collected:
     """Read, check and split the slices of ``folders`` as ``config`` says; ``workers`` processes decode the files.
 
-    ``progress(fraction, message)`` may raise to cancel.
-
-    Raises:
-        ValueError: the data are not fit for training, in one sentence that says what to do.
+    ``progress(fraction, message)`` may raise to cancel. Raises ValueError if the data are not fit for training, in one
+    sentence that says what to do.
     """
     layout = read_layout(folders, config.disease, config.mixed_patients)
     shown = _namer(folders)
     found = inspect(layout.samples, workers, progress)
-    unread = _check_readable(found, config.max_unreadable, shown)
+    _check_readable(found, config.max_unreadable, shown)
     repeats = find_repeats(found.samples, found.digests)
     samples = [found.samples[i] for i in repeats.kept]
     thumbnails = found.thumbnails[repeats.kept]
@@ -112,10 +98,11 @@ def collect(
     if count:
         warnings.append(f"{count} pairs of slices are nearly identical although they are in different splits and "
                         "belong to different patients.")  # fmt: skip
-    left_out = unread + _left_out(found.samples, repeats, layout.classes, shown)
+    left_out = [{"file": shown(s.path), "slice": s.slice, "reason": why}
+                for s, why in found.unreadable + _repeated(found.samples, repeats, layout.classes, shown)]  # fmt: skip
     counts = _counts(samples, layout.classes, found, repeats, joined, count)
     alike = [f"{_name(a, shown)} and {_name(b, shown)}" for a, b in pairs]
-    report = Report(describe(samples, layout.classes), counts, notes, warnings, alike, left_out)
+    report = Report(counts, describe(samples, layout.classes).splitlines(), notes, alike, warnings, left_out)
     return Collected(layout.classes, layout.positive, samples, report)
 
 
@@ -136,14 +123,13 @@ def _name(sample: Sample, shown: Callable[[str], str]) -> str:
     return name if sample.slice is None else f"{name} slice {sample.slice}"
 
 
-def _check_readable(found: Inspection, most: float, shown: Callable[[str], str]) -> list[LeftOut]:
-    """The unreadable files; a ValueError if they are more than the fraction ``most`` of all."""
+def _check_readable(found: Inspection, most: float, shown: Callable[[str], str]) -> None:
+    """Raise ValueError if the unreadable files are more than the fraction ``most`` of all."""
     files = {sample.path for sample, _ in found.unreadable}
     if len(files) > most * found.files or not found.samples:
         names = listed(dict.fromkeys(f"{_name(s, shown)} ({why.rstrip('.')})" for s, why in found.unreadable))
         raise ValueError(f"{len(files)} of {found.files} files cannot be read, more than {100 * most:g} %: {names}; "
                          "export them again or remove them.")  # fmt: skip
-    return [LeftOut(shown(s.path), s.slice, why) for s, why in found.unreadable]
 
 
 def _check_classes(samples: Sequence[Sample], classes: Sequence[str]) -> None:
@@ -153,17 +139,18 @@ def _check_classes(samples: Sequence[Sample], classes: Sequence[str]) -> None:
                          "unreadable, repeated and contradictory ones: add slices of it.")  # fmt: skip
 
 
-def _left_out(samples: Sequence[Sample], repeats, classes: Sequence[str], shown: Callable[[str], str]) -> list[LeftOut]:
+def _repeated(samples: Sequence[Sample], repeats: Repeats, classes: Sequence[str],
+              shown: Callable[[str], str]) -> list[tuple[Sample, str]]:  # fmt: skip
     rows = [(samples[i], f"It has the same pixels as {_name(samples[j], shown)}.") for i, j in repeats.repeated]
     for group in repeats.contradictory:
         for i in group:
             other = next(samples[j] for j in group if samples[j].label != samples[i].label)
             rows.append((samples[i], f"It is {classes[samples[i].label]}, but {_name(other, shown)} with the same "
                                      f"pixels is {classes[other.label]}."))  # fmt: skip
-    return [LeftOut(shown(s.path), s.slice, why) for s, why in rows]
+    return rows
 
 
-def _counts(samples, classes, found: Inspection, repeats, joined: int, alike: int) -> dict[str, Any]:
+def _counts(samples, classes, found: Inspection, repeats: Repeats, joined: int, alike: int) -> dict[str, Any]:
     slices = Counter((s.split, classes[s.label]) for s in samples)
     splits = list(dict.fromkeys(s.split for s in samples))
     patients = Counter(split for split, _ in {(s.split, s.patient) for s in samples})

@@ -11,14 +11,17 @@ from LesionAnalysisLib.text import utf8_safe
 from LesionAnalysisLib.volume import CtVolume
 from LesionAnalysisLib.volume.dicom import SKIPPED, is_dicom
 from LesionAnalysisLib.volume.images import IMAGE_SUFFIXES
-from LesionAnalysisLib.volume.readers import VOLUME_SUFFIXES, case_name
+from LesionAnalysisLib.volume.readers import VOLUME_SUFFIXES
 
 _COMPANIONS = (".raw", ".zraw", ".raw.gz")  # the voxels of a .mhd or .nhdr file
 _SHOWN, _LONGEST = 5, 100  # names in one message, characters of each
 
 
 def data_files(folder: Path) -> tuple[list[Path], int]:
-    """The files with slices below ``folder``, sorted, and the number of other files. Hidden ones are skipped."""
+    """The files with slices below ``folder``, sorted, and the number of other files. Hidden ones are skipped.
+
+    Images and volumes are recognized by name, DICOM by content.
+    """
     found, others, seen = [], 0, set()
     for root, folders, names in os.walk(folder, followlinks=True):
         real = os.path.realpath(root)
@@ -29,7 +32,7 @@ def data_files(folder: Path) -> tuple[list[Path], int]:
         folders[:] = sorted(f for f in folders if not is_hidden(f))
         for name in sorted(n for n in names if not is_hidden(n)):
             path = Path(root, name)
-            if holds_slices(path):
+            if name.lower().endswith(IMAGE_SUFFIXES + VOLUME_SUFFIXES) or is_dicom(path):
                 found.append(path)
             elif not name.lower().endswith(_COMPANIONS):
                 others += 1
@@ -44,16 +47,6 @@ def is_hidden(name: str) -> bool:
 def is_volume(path: str | os.PathLike) -> bool:
     """Whether the name is that of a volume. Multi-frame DICOM is recognized only when read."""
     return os.fspath(path).lower().endswith(VOLUME_SUFFIXES)
-
-
-def holds_slices(path: Path) -> bool:
-    """Images and volumes by name, DICOM by content."""
-    return path.name.lower().endswith(IMAGE_SUFFIXES + VOLUME_SUFFIXES) or is_dicom(path)
-
-
-def stem(path: Path) -> str:
-    """The name without its extension, in lower case: the same for ``a.png`` and ``A.nii.gz``."""
-    return case_name(path).casefold().removesuffix(".dcm")
 
 
 def listed(names: Iterable[object]) -> str:

@@ -33,9 +33,9 @@ class Repeats:
 
 def find_repeats(samples: Sequence[Sample], digests: Sequence[str]) -> Repeats:
     """Keep one of several equal slices, preferably of the test split, then of validation, then of training."""
-    groups: dict[str, list[int]] = {}
+    groups: dict[str, list[int]] = defaultdict(list)
     for i, digest in enumerate(digests):
-        groups.setdefault(digest, []).append(i)
+        groups[digest].append(i)
     kept, repeated, contradictory = [], [], []
     for group in groups.values():
         if len({samples[i].label for i in group}) > 1:
@@ -65,11 +65,9 @@ def group_unknown(samples: Sequence[Sample], thumbnails: np.ndarray) -> tuple[li
     first: dict[int, str] = {}
     for name, k in names.items():
         first.setdefault(group[k], name)
-    joined = sum(np.bincount(group)[np.bincount(group) > 1])
-    done = list(samples)
-    for i in unknown:
-        done[i] = replace(samples[i], patient=first[group[names[samples[i].patient]]])
-    return done, int(joined)
+    sizes = np.bincount(group)
+    done = [s if s.patient_known else replace(s, patient=first[group[names[s.patient]]]) for s in samples]
+    return done, int(sizes[sizes > 1].sum())
 
 
 def across_splits(samples: Sequence[Sample], thumbnails: np.ndarray, shown: int = 5) -> tuple[int, list[tuple]]:

@@ -58,16 +58,13 @@ def inspect(samples: Sequence[Sample], workers: int = 1, progress: Progress | No
                             digests.append(slices[index][0])
                             thumbnails.append(slices[index][1])
                         else:
-                            unreadable.append((replace(one, slice=index), _beyond(index, count)))
+                            slices_there = "only the slice 0" if count == 1 else f"the slices 0 to {count - 1}"
+                            why = f"It has {slices_there}, so there is no slice {index}."
+                            unreadable.append((replace(one, slice=index), why))
             if progress:
                 progress(done / len(items), f"Reading files: {done} of {len(items)}")
     stacked = np.array(thumbnails, np.uint8).reshape(-1, THUMBNAIL, THUMBNAIL)
     return Inspection(kept, digests, stacked, unreadable, expanded, len(items))
-
-
-def _beyond(index: int, count: int) -> str:
-    slices = "only the slice 0" if count == 1 else f"the slices 0 to {count - 1}"
-    return f"It has {slices}, so there is no slice {index}."
 
 
 def _decode(item: tuple[str, list[int | None]]) -> str | tuple[int, dict[int, tuple[str, np.ndarray]]]:

@@ -45,16 +45,13 @@ class _Found:
     notes: list[str] = field(default_factory=list)
 
 
-def read_layout(
-    folders: Sequence[str | os.PathLike], disease: str | None = None, mixed_patients: bool = False
-) -> Layout:
+def read_layout(folders: Sequence[str | os.PathLike], disease: str | None = None,
+                mixed_patients: bool = False) -> Layout:  # fmt: skip
     """The samples of all ``folders``; no file is decoded.
 
     ``disease`` names the class whose lesions are mapped; None: the one named like COVID-19.
-    ``mixed_patients`` allows patients with slices in several classes.
-
-    Raises:
-        ValueError: something is missing, ambiguous or contradictory, in one sentence with the names.
+    ``mixed_patients`` allows patients with slices in several classes. Raises ValueError if something is missing,
+    ambiguous or contradictory, in one sentence with the names.
     """
     found = [_read_folder(folder, source) for folder, source in _sources(folders)]
     entries = [entry for part in found for entry in part.entries]
@@ -68,11 +65,8 @@ def read_layout(
     refuse_patients_across_splits(entries)
     if not mixed_patients:
         refuse_mixed_patients(entries)
-    samples = [
-        Sample(str(e.path), classes.index(e.label), f"{e.source}/{e.patient}", e.source, e.split, e.slice,
-               e.patient_known)
-        for e in entries
-    ]  # fmt: skip
+    samples = [Sample(str(e.path), classes.index(e.label), f"{e.source}/{e.patient}", e.source, e.split, e.slice,
+                      e.patient_known) for e in entries]  # fmt: skip
     whole = [s for s in samples if s.slice is None and is_volume(s.path)]
     return Layout(classes, len(classes) - 1, samples, notes + whole_volume_notes(whole, classes))
 
@@ -81,12 +75,10 @@ def whole_volume_notes(samples: Sequence[Sample], classes: Sequence[str]) -> lis
     """Notes on files of several slices with one label for all; ``samples`` are of such files."""
     notes = []
     for label, count in sorted(Counter(label for _, label in {(s.path, s.label) for s in samples}).items()):
-        name, volumes = classes[label], f"{count} volume{'s' if count > 1 else ''}"
-        if label == len(classes) - 1:
-            notes.append(f"{volumes} of the class {name} without slice labels: slices without lesions are trained as "
-                         f"{name} too, which {SLICE_LABELS} would avoid.")  # fmt: skip
-        else:
-            notes.append(f"{volumes} of the class {name} without slice labels: all of their slices count as {name}.")
+        name = classes[label]
+        effect = (f"slices without lesions are trained as {name} too, which {SLICE_LABELS} would avoid"
+                  if label == len(classes) - 1 else f"all of their slices count as {name}")  # fmt: skip
+        notes.append(f"{count} volume{'s' if count > 1 else ''} of the class {name} without slice labels: {effect}.")
     return notes
 
 
@@ -102,12 +94,9 @@ def _sources(folders: Sequence[str | os.PathLike]) -> list[tuple[Path, str]]:
     if twice:
         raise ValueError(f"The slices of {listed(twice)} are given twice: give each folder once, and none of its "
                          "subfolders.")  # fmt: skip
-    counts, sources = Counter(), []
-    for path in paths:
-        counts[path.name] += 1
-        number = f" ({counts[path.name]})" if counts[path.name] > 1 else ""
-        sources.append((path, utf8_safe(path.name or "data") + number))
-    return sources
+    numbers = [[p.name for p in paths[: i + 1]].count(path.name) for i, path in enumerate(paths)]
+    return [(path, utf8_safe(path.name or "data") + (f" ({number})" if number > 1 else ""))
+            for path, number in zip(paths, numbers, strict=True)]  # fmt: skip
 
 
 def _read_folder(folder: Path, source: str) -> _Found:
@@ -116,8 +105,8 @@ def _read_folder(folder: Path, source: str) -> _Found:
     if (folder / MANIFEST).is_file():
         found, others = _Found(read_manifest(folder, source)), 0
     else:
-        tables = (folder / SLICE_LABELS).is_file()
-        found, others = _read_class_folders(folder, source, files, labels), others - tables
+        found = _read_class_folders(folder, source, files, labels)
+        others -= (folder / SLICE_LABELS).is_file()
     found.entries = _with_slice_labels(folder, source, found.entries, labels)
     if others > 0:
         found.notes.append(f"Ignored in {source}: {others} other file{'s' if others > 1 else ''} without slices.")
@@ -141,9 +130,7 @@ def _read_class_folders(folder: Path, source: str, files: list[Path], labels: di
     if empty:
         raise ValueError(f"There are no slices in {listed(f'{source}/{top}' for top in empty)}: each folder is a "
                          "class, so fill or remove it.")  # fmt: skip
-    entries = []
-    for top in sorted(set(held) - bare):
-        entries += [_entry(path, parts[path], source) for path in held[top]]
+    entries = [_entry(path, parts[path], source) for top in sorted(set(held) - bare) for path in held[top]]
     refuse_same_names(folder, entries)
     found = _Found(entries, bare)
     if loose:

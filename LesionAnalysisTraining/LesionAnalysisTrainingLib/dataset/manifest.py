@@ -34,8 +34,7 @@ class Entry:
 def read_manifest(folder: Path, source: str) -> list[Entry]:
     """The rows of ``folder``/manifest.csv; files are relative to ``folder``; ``source`` is the default source.
 
-    Raises:
-        ValueError: it cannot be read, lacks a column, or a row is incomplete, wrong or repeated.
+    Raises ValueError if it cannot be read, lacks a column, or a row is incomplete, wrong or repeated.
     """
     rows = _read(folder / MANIFEST, {"file", "label", "patient"})
     for column, what in (("file", "file"), ("label", "class"), ("patient", "patient")):
@@ -47,11 +46,9 @@ def read_manifest(folder: Path, source: str) -> list[Entry]:
     unknown = sorted(set(splits) - {*_SPLITS, ""})
     if unknown:
         raise ValueError(f"{MANIFEST} has the unknown splits {listed(unknown)}: write train, val or test, or nothing.")
-    entries = [
-        Entry(path, row["label"], row["patient"], row.get("source") or row.get("dataset") or source,
-              _SPLITS.get(split), _index(MANIFEST, number, row.get("slice", "")))
-        for (number, row), path, split in zip(rows, paths, splits, strict=True)
-    ]  # fmt: skip
+    entries = [Entry(path, row["label"], row["patient"], row.get("source") or row.get("dataset") or source,
+                     _SPLITS.get(split), _index(MANIFEST, number, row.get("slice", "")))
+               for (number, row), path, split in zip(rows, paths, splits, strict=True)]  # fmt: skip
     _refuse_repeats(MANIFEST, folder, [(e.path, e.slice) for e in entries])
     return entries
 
@@ -59,10 +56,8 @@ def read_manifest(folder: Path, source: str) -> list[Entry]:
 def read_slice_labels(folder: Path, volumes: list[Path]) -> dict[Path, list[tuple[int, str]]]:
     """The slice labels (index, class or "") of volumes; none without a slice_labels.csv.
 
-    A file is named relative to ``folder``, or by its name alone if only one of ``volumes`` has it.
-
-    Raises:
-        ValueError: as ``read_manifest``, or a name alone belongs to several volumes.
+    A file is named relative to ``folder``, or by its name alone if only one of ``volumes`` has it. Raises ValueError as
+    ``read_manifest``, or if a name alone belongs to several volumes.
     """
     if not (folder / SLICE_LABELS).is_file():
         return {}
@@ -149,11 +144,7 @@ def _refuse_repeats(table: str, folder: Path, places: list[tuple[Path, int | Non
     counts = Counter(places)
     whole = {path for path, index in counts if index is None}
     both = {path for path, index in counts if index is not None and path in whole}
-    repeated = [_place(folder, path, index) for (path, index), n in counts.items() if n > 1 or path in both]
+    repeated = [("" if index is None else f"slice {index} of ") + path.relative_to(folder).as_posix()
+                for (path, index), n in counts.items() if n > 1 or path in both]  # fmt: skip
     if repeated:
-        raise ValueError(f"{table} lists {listed(dict.fromkeys(repeated))} twice: keep one row for each.")
-
-
-def _place(folder: Path, path: Path, index: int | None) -> str:
-    name = path.relative_to(folder).as_posix()
-    return name if index is None else f"slice {index} of {name}"
+        raise ValueError(f"{table} lists {listed(repeated)} twice: keep one row for each.")

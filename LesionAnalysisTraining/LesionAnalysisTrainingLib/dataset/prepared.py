@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from LesionAnalysisLib.lungs import LungRegion, NoLungsError, Preprocessing, lung_regions, segment_lungs
 from LesionAnalysisLib.lungs.image_lungs import segment_image
 from LesionAnalysisLib.lungs.slicing import image_region
+from LesionAnalysisLib.text import error_message
 from LesionAnalysisLib.volume import CtVolume, read_ct
 
 from .data_files import axial_slice
@@ -18,36 +19,38 @@ NO_CONTENT = "It is a blank image."
 NO_SLICE = "The file has no such slice."
 
 
-def prepare_file(
-    path: str | os.PathLike, slices: Sequence[int | None], preprocessing: Preprocessing
-) -> list[LungRegion | str]:
+def prepare_readable(item: tuple[str, list[int | None]], preprocessing: Preprocessing) -> list[LungRegion | str]:
+    """``prepare_file`` of a path and its slices, with the reason for each slice where the file cannot be read."""
+    path, slices = item
+    try:
+        return prepare_file(path, slices, preprocessing)
+    except (OSError, ValueError, RuntimeError) as error:
+        return [f"It cannot be read: {error_message(error)}"] * len(slices)
+
+
+def prepare_file(path: str | os.PathLike, slices: Sequence[int | None],
+                 preprocessing: Preprocessing) -> list[LungRegion | str]:  # fmt: skip
     """The wanted slices of a file, or for each that cannot be used, the reason.
 
     Each is the region from which an analysis with the same ``preprocessing`` would make the network's input, with more
-    of its surroundings. ``slices`` are indices of the axial stack; None is the first.
-
-    Raises:
-        OSError, ValueError, RuntimeError: the file cannot be read, see ``read_ct``.
+    of its surroundings. ``slices`` are indices of the axial stack; None is the first. Raises as ``read_ct``.
     """
     ct = read_ct(path)
     indices = [index or 0 for index in slices]
     reach = max(_REACH, preprocessing.margin + 0.1)
-    if ct.calibrated:
-        return _of_volume(ct, indices, preprocessing, reach)
-    return [_of_image(ct, index, preprocessing, reach) if index < len(ct.axial().array) else NO_SLICE
-            for index in indices]  # fmt: skip
-
-
-def _of_image(ct: CtVolume, index: int, preprocessing: Preprocessing, reach: float) -> LungRegion | str:
-    image = axial_slice(ct, index)
-    region = image_region(image, segment_image(image), preprocessing, index, reach)
-    return NO_CONTENT if region is None else region.at_origin()
-
-
-def _of_volume(ct: CtVolume, indices: list[int], preprocessing: Preprocessing, reach: float) -> list[LungRegion | str]:
+    if not ct.calibrated:
+        return [_of_image(ct, index, preprocessing, reach) for index in indices]
     try:
         mask = segment_lungs(ct)
     except NoLungsError as error:
         return [str(error)] * len(indices)
     regions = {region.index: region.at_origin() for region in lung_regions(ct, mask, preprocessing, indices, reach)}
     return [regions.get(index, TOO_LITTLE_LUNG) for index in indices]
+
+
+def _of_image(ct: CtVolume, index: int, preprocessing: Preprocessing, reach: float) -> LungRegion | str:
+    if index >= len(ct.axial().array):
+        return NO_SLICE
+    image = axial_slice(ct, index)
+    region = image_region(image, segment_image(image), preprocessing, index, reach)
+    return NO_CONTENT if region is None else region.at_origin()

@@ -24,9 +24,9 @@ class Sample:
 
 def by_file(samples: Sequence[Sample]) -> tuple[list[list[int]], list[tuple[str, list[int | None]]]]:
     """Work by file, each read once: the positions of its samples, and its path with their slice numbers."""
-    places: dict[str, list[int]] = {}
+    places: dict[str, list[int]] = defaultdict(list)
     for i, sample in enumerate(samples):
-        places.setdefault(sample.path, []).append(i)
+        places[sample.path].append(i)
     return list(places.values()), [(path, [samples[i].slice for i in rows]) for path, rows in places.items()]
 
 

@@ -28,18 +28,15 @@ class _Patients:
         return [p for p, own in self.split.items() if split in (None, own) and self.counts[p][label]]
 
 
-def split_by_patient(
-    samples: Sequence[Sample], validation_share: float = 0.15, test_share: float = 0.0, seed: int = 0,
-    classes: Sequence[str] | None = None,
-) -> list[Sample]:  # fmt: skip
+def split_by_patient(samples: Sequence[Sample], validation_share: float = 0.15, test_share: float = 0.0,
+                     seed: int = 0, classes: Sequence[str] | None = None) -> list[Sample]:  # fmt: skip
     """Assign every sample without a split to ``train``, ``val`` or ``test``, patient by patient.
 
     Patients are drawn in random order until the shares of the slices of a source and class are reached; a patient
     with more than twice a share stays in training, so that validation never consists of a single patient. Where that
     leaves a class without a patient, the one with its fewest slices moves. ``classes`` are the names for messages.
-
-    Raises:
-        ValueError: a patient has slices in two splits already, or a class cannot be in both training and validation.
+    Raises ValueError if a patient has slices in two splits already, or a class cannot be in both training and
+    validation.
     """
     given: dict[str, str] = {}
     divided = {s.patient for s in samples if s.split and given.setdefault(s.patient, s.split) != s.split}
@@ -60,14 +57,11 @@ def split_by_patient(
     return [replace(s, split=split[s.patient]) for s in samples]
 
 
-def split_at_random(
-    samples: Sequence[Sample], validation_share: float = 0.15, test_share: float = 0.0, seed: int = 0,
-    classes: Sequence[str] | None = None,
-) -> list[Sample]:  # fmt: skip
+def split_at_random(samples: Sequence[Sample], validation_share: float = 0.15, test_share: float = 0.0,
+                    seed: int = 0, classes: Sequence[str] | None = None) -> list[Sample]:  # fmt: skip
     """The paper's split, slice by slice within each class, so that patients leak between splits; given ones are kept.
 
-    Raises:
-        ValueError: a class has too few slices for both training and validation.
+    Raises ValueError if a class has too few slices for both training and validation.
     """
     rng = np.random.default_rng(seed)
     done = list(samples)
@@ -98,17 +92,14 @@ def _named(samples: Sequence[Sample], classes: Sequence[str] | None) -> dict[int
 
 def _draw(patients: list[str], counts: dict[str, Counter], shares: dict[str, float], rng) -> dict[str, str]:
     """Splits of the ``patients`` of one source and class."""
-    sizes = {p: sum(counts[p].values()) for p in patients}
-    total = sum(sizes.values())
-    wanted = {split: share * total for split, share in shares.items()}
+    sizes = {p: counts[p].total() for p in patients}
+    wanted = {split: share * sum(sizes.values()) for split, share in shares.items()}
     taken, splits = Counter(), {}
     for k in rng.permutation(len(patients)):
         patient = patients[k]
         size = sizes[patient]
-        splits[patient] = next(
-            (split for split, want in wanted.items()
-             if taken[split] < want and taken[split] + size <= 1.5 * want and size <= 2 * want), TRAIN,
-        )  # fmt: skip
+        splits[patient] = next((split for split, want in wanted.items() if taken[split] < want
+                                and taken[split] + size <= 1.5 * want and size <= 2 * want), TRAIN)  # fmt: skip
         taken[splits[patient]] += size
     return splits
 

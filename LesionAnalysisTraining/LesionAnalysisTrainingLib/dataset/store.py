@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 from LesionAnalysisLib.atomic_io import atomic_file
 from LesionAnalysisLib.lungs import LungRegion, Preprocessing
-from LesionAnalysisLib.text import error_message, utf8_safe
+from LesionAnalysisLib.text import utf8_safe
 
 from .parallel import Progress, in_order
-from .prepared import prepare_file
+from .prepared import prepare_readable
 from .samples import Sample, by_file
 
 _VERSION = 4  # to be raised when slices are prepared in another way
@@ -31,16 +31,11 @@ class SliceStore:
     """The ``LungRegion`` of each sample, prepared once and found again by a hash of all that it depends on.
 
     Several processes may open the same store: whichever finds the index uses it, and it is written last, atomically.
-    ``reasons`` says why slices are missing: the file can no longer be read, or too little lung is shown.
-
-    Raises:
-        OSError: no space or no permission in ``folder``, in one sentence.
+    Raises OSError if ``folder`` has no space or permission, in one sentence.
     """
 
-    def __init__(
-        self, samples: Sequence[Sample], folder: str | os.PathLike, preprocessing: Preprocessing, workers: int = 1,
-        progress: Progress | None = None,
-    ) -> None:  # fmt: skip
+    def __init__(self, samples: Sequence[Sample], folder: str | os.PathLike, preprocessing: Preprocessing,
+                 workers: int = 1, progress: Progress | None = None) -> None:  # fmt: skip
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         key = _key(samples, preprocessing)
@@ -111,12 +106,7 @@ class SliceStore:
 
 
 def _prepare(item: tuple[str, list[int | None]], preprocessing: Preprocessing) -> list[tuple | str]:
-    path, slices = item
-    try:
-        prepared = prepare_file(path, slices, preprocessing)
-    except (OSError, ValueError, RuntimeError) as error:
-        return [f"It cannot be read: {error_message(error)}"] * len(slices)
-    return [one if isinstance(one, str) else _pack(one) for one in prepared]
+    return [one if isinstance(one, str) else _pack(one) for one in prepare_readable(item, preprocessing)]
 
 
 def _pack(one: LungRegion) -> tuple[np.ndarray, tuple]:

@@ -20,7 +20,7 @@ from . import detection_tables
 from .detection_plots import Example, MapOverlay, draw_examples, draw_hit_rates, draw_methods
 from .detection_tables import DetectionCounts
 from .evaluation_report import Plot, Report, model_rows
-from .image_mask_pairs import SLICE_SUFFIXES, Pair, image_rows, match, read_pair, spread_examples, unknown_patients_note
+from .image_mask_pairs import SLICE_SUFFIXES, Pair, data_rows, match, read_pair, spread_examples, unknown_patients_note
 from .mapper import METHODS, NO_CAM, REGIONS, WHOLE, ImageResult, Mapper, nothing_found, oracle_candidates, whole
 from .settings import DetectionSettings
 
@@ -29,9 +29,8 @@ def evaluate_detection(images: str | os.PathLike, masks: str | os.PathLike, bund
                        settings: DetectionSettings, progress: Callable[[float, str], None]) -> Report:  # fmt: skip
     """Map images by each method and compare with manual masks (above 0: lesion).
 
-    Raises:
-        ValueError: no names match, a mask does not fit, or the model does not allow a method, in one sentence.
-        OSError: a file cannot be read.
+    Raises ValueError if no names match, a mask does not fit, or the model does not allow a method, in one sentence;
+    OSError if a file cannot be read.
     """
     mapper = Mapper(bundle, settings.preset, settings.device, settings.min_cells)
     methods = _methods(mapper, settings)
@@ -56,7 +55,8 @@ def evaluate_detection(images: str | os.PathLike, masks: str | os.PathLike, bund
     scans = detection_tables.scans(found, {str(name).split("/")[-1] for name in unseen}, threshold)
     return Report(
         "detection", "Detection of lesions",
-        [*image_rows(images, masks), ("slices with lesions", f"{len(found.patients)} of {len(found.classified)}"),
+        [*data_rows("images", images, masks),
+         ("slices with lesions", f"{len(found.patients)} of {len(found.classified)}"),
          ("lesions", str(sum(c.lesions for c in found.missed))),
          ("called positive", f"{sum(found.positive)} slices with lesions, at a threshold of {threshold:g}"),
          ("preset", mapper.config.preset), ("smallest region", f"{mapper.config.min_cells} cells"),
@@ -101,10 +101,8 @@ def _count(found: DetectionCounts, mapper: Mapper, pair: Pair, result: ImageResu
     found.missed.append(measure(nothing_found()))
     heatmaps = {} if result is None else {m: mapper.heatmap(result, m) for m, _ in found.counts}
     for (method, step), counts in found.counts.items():
-        shown = nothing_found()
-        if result is not None:
-            shown = mapper.candidates(result, mapper.regions(result, method, heatmaps[method], step))
-        counts.append(measure(shown))
+        counts.append(found.missed[-1] if result is None else measure(
+            mapper.candidates(result, mapper.regions(result, method, heatmaps[method], step))))  # fmt: skip
     crop = frame if result is None else result.crop
     for name, (box, cells, least) in _oracles(mapper, crop, frame).items():
         found.oracles.setdefault(name, []).append(measure(oracle_candidates(mask, box, cells, least)))
@@ -121,7 +119,7 @@ def _oracles(mapper: Mapper, crop: tuple, frame: tuple) -> dict[str, tuple]:
 
 
 def _plots(methods: list[str], examples: list[Example], figures: detection_tables.Rates, oracle: str) -> list[Plot]:
-    curves = {m: figures[detection_tables.row_name(m, REGIONS)] for m in methods} | {oracle: figures[oracle]}
+    curves = {m: figures[f"{m}, {REGIONS}"] for m in methods} | {oracle: figures[oracle]}
     plots = [
         Plot("hit_rates", "Hit rate by threshold (table 5)", partial(draw_hit_rates, rates=curves, oracle=oracle)),
         Plot("examples", "Maps and boxes (figures 5, 7, 8)",

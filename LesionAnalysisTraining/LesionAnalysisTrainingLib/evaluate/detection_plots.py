@@ -89,9 +89,7 @@ def draw_cluster_maps(path: str | Path, examples: Sequence[Example], method: str
 def draw_hit_rates(path: str | Path, rates: Mapping[str, Mapping[str, float]], oracle: str) -> Path:
     """Table 5 as curves: hit rate over the threshold, by both ratios; the oracle map, the upper bound, is dashed.
 
-    Args:
-        rates: figures of ``detection_metrics.summarize``, by the name of the row.
-        oracle: name of the oracle map's row.
+    ``rates`` are figures of ``detection_metrics.summarize`` by name of the row, ``oracle`` is that of the oracle map.
     """
     figure = canvas.new_figure(9.2, 4.2)
     for axes, ratio in zip(figure.subplots(1, 2, sharey=True), RATIOS, strict=True):
@@ -100,7 +98,7 @@ def draw_hit_rates(path: str | Path, rates: Mapping[str, Mapping[str, float]], o
         colors = iter(canvas.SERIES * 3)
         for name, figures in rates.items():
             values = [figures[f"hit {ratio} {t}"] for t in THRESHOLDS]
-            style = {"color": canvas.SOFT, "linestyle": (0, (4, 3))} if name == oracle else {"color": next(colors)}
+            style = {"color": canvas.SOFT, "linestyle": canvas.DASHED} if name == oracle else {"color": next(colors)}
             axes.plot(THRESHOLDS, values, marker="o", markersize=3.5, linewidth=1.7, label=name, **style)
         axes.set_ylim(0, 1.02)
     canvas.legend(axes, loc="upper right")
@@ -146,10 +144,8 @@ def _truth(axes: Axes, mask: np.ndarray) -> None:
 
 
 def _boxes(axes: Axes, overlay: MapOverlay) -> None:
-    from matplotlib.patches import Rectangle
-
-    for r0, c0, r1, c1 in overlay.boxes:
-        axes.add_patch(Rectangle((c0, r0), c1 - c0, r1 - r0, fill=False, edgecolor=_BOX, linewidth=1.2))
+    for box in overlay.boxes:
+        canvas.outline(axes, box, _BOX, 1.2)
     if len(overlay.peaks):
         axes.plot(overlay.peaks[:, 1], overlay.peaks[:, 0], "+", color=_BOX, markersize=5, markeredgewidth=1.2)
 
@@ -159,7 +155,7 @@ def _clusters(axes: Axes, overlay: MapOverlay) -> None:
     for number, peak, cluster in zip(numbers, overlay.peaks, overlay.clusters, strict=True):
         color = cluster_color(cluster)
         layer = np.zeros((*overlay.labels.shape, 4))
-        layer[..., :3] = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        layer[..., :3] = np.array(list(bytes.fromhex(color[1:]))) / 255
         layer[..., 3] = 0.6 * (overlay.labels == number)
         axes.imshow(layer, interpolation="nearest")
         axes.text(peak[1], peak[0], str(cluster), fontsize=canvas.TITLE - 2, color="white", weight="bold",

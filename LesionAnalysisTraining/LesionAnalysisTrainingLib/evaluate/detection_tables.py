@@ -10,7 +10,7 @@ import numpy as np
 
 from ..metrics import auc
 from ..metrics.detection_metrics import RATIOS, THRESHOLDS, SliceCounts, auc_within, detection_estimates, summarize
-from .evaluation_report import Ranged, Table
+from .evaluation_report import Table
 from .mapper import REGIONS
 from .settings import DetectionSettings
 
@@ -50,17 +50,12 @@ class DetectionCounts:
         return [c if p else m for c, m, p in zip(self.counts[key], self.missed, self.positive, strict=True)]
 
 
-def row_name(method: str, step: str) -> str:
-    """The name of a method with a step in the tables."""
-    return f"{method}, {step}"
-
-
 def rates(found: DetectionCounts) -> dict[str, dict[str, float]]:
     """All figures of each row: methods with both steps on every slice with lesions, then the oracle maps.
 
     Between them the first method again, with the maps of slices called positive only.
     """
-    rows = {row_name(*key): summarize(counts) for key, counts in found.counts.items()}
+    rows = {", ".join(key): summarize(counts) for key, counts in found.counts.items()}
     first = next(iter(found.counts))
     rows[f"{first[0]}, positive slices only"] = summarize(found.of_positive_slices(first))
     return rows | {name: summarize(counts) for name, counts in found.oracles.items()}
@@ -68,9 +63,9 @@ def rates(found: DetectionCounts) -> dict[str, dict[str, float]]:
 
 def tables(found: DetectionCounts, figures: Rates, oracle: str, settings: DetectionSettings) -> list[Table]:
     """Table 6 for every slice with lesions and for those called positive, table 5 by both ratios, precision."""
-    def cells(counts: list[SliceCounts]) -> list[Ranged]:
+    def cells(counts: list[SliceCounts]) -> list[dict[str, float | None]]:
         estimates = detection_estimates(counts, found.patients, settings.rounds, settings.seed)
-        return [Ranged.of(estimates[name]) for name in _COLUMNS]
+        return [estimates[name].to_dict() for name in _COLUMNS]
 
     methods = [[*key, *cells(counts)] for key, counts in found.counts.items()]
     methods.append([oracle, REGIONS, *cells(found.oracles[oracle])])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
 from typing import Any
@@ -15,10 +15,10 @@ from LesionAnalysisLib.model.bundle import ModelBundle
 
 from .. import plots
 from ..dataset.data_files import listed
-from ..metrics import diagnosis_figures, pr_curve, roc_curve
+from ..metrics import Estimate, diagnosis_figures, pr_curve, roc_curve
 from ..metrics.diagnosis_metrics import class_figures, decide, threshold_table
 from ..metrics.significance import auc_difference, delong, mcnemar
-from .evaluation_report import Plot, Ranged, Report, Table
+from .evaluation_report import Plot, Report, Table
 from .settings import DiagnosisSettings
 from .slice_predictions import LabeledSlices, labeled_slices, predict
 
@@ -50,8 +50,7 @@ def evaluate_diagnosis(folders: Sequence[str | os.PathLike], bundles: Sequence[M
                        settings: DiagnosisSettings, progress: Callable[[float, str], None]) -> Report:  # fmt: skip
     """Measure models on labeled slices laid out as for ``train``.
 
-    Raises:
-        ValueError: the data or a model cannot be used, in one sentence.
+    Raises ValueError if the data or a model cannot be used, in one sentence.
     """
     data = labeled_slices(folders, settings.split, settings.disease, settings.workers,
                           lambda f, m="": progress(_READ * f, m))  # fmt: skip
@@ -99,14 +98,11 @@ def _predictions(name: str, bundle: ModelBundle, table: np.ndarray, data: Labele
 
 def _matching(own: Sequence[str], given: Sequence[str], disease: int) -> list[int]:
     """For each class of the data, its index in the model; the last, the disease, need not have the same name."""
-    plain = ["".join(c for c in name.casefold() if c.isalnum()) for name in own]
-    places = []
-    for name in given[:-1]:
-        text = "".join(c for c in name.casefold() if c.isalnum())
-        if text not in plain or plain.index(text) == disease:
-            raise ValueError(f"The model's classes are {listed(own)}, those of the data {listed(given)}: name the "
-                             "folders like the model's classes.")  # fmt: skip
-        places.append(plain.index(text))
+    plain, wanted = (["".join(filter(str.isalnum, name.casefold())) for name in names] for names in (own, given[:-1]))
+    places = [plain.index(name) if name in plain else disease for name in wanted]
+    if disease in places:
+        raise ValueError(f"The model's classes are {listed(own)}, those of the data {listed(given)}: name the "
+                         "folders like the model's classes.")  # fmt: skip
     return [*places, disease]
 
 
@@ -138,8 +134,8 @@ def _report(data: LabeledSlices, predictions: list[Predictions], settings: Diagn
     )  # fmt: skip
 
 
-def _row(metrics: dict[str, Any]) -> list[Ranged]:
-    return [Ranged.of(metrics[name]) for name in _COLUMNS]
+def _row(metrics: dict[str, Any]) -> list[Any]:
+    return [metrics[name] for name in _COLUMNS]
 
 
 def _overall(predictions: list[Predictions], figures: dict) -> Table:
@@ -147,7 +143,7 @@ def _overall(predictions: list[Predictions], figures: dict) -> Table:
     for one in predictions:
         whole = figures[one.name]["rows"][0]
         overall = whole.get("overall_accuracy") or whole["metrics"]["accuracy"]
-        rows.append([one.name, whole["slices"], whole["patients"], Ranged.of(overall), *_row(whole["metrics"])[1:]])
+        rows.append([one.name, whole["slices"], whole["patients"], overall, *_row(whole["metrics"])[1:]])
     last = predictions[0].classes[-1]
     note = f"{last} against the rest; with three classes the accuracy is that of all three. {_INTERVALS}"
     return Table("diagnosis", "All slices", ["model", "slices", "patients", *_COLUMNS.values()], rows, note)
@@ -191,10 +187,9 @@ def _compared(data: LabeledSlices, predictions: list[Predictions], rounds: int, 
         truth = first.truth == first.positive
         scores = first.table[:, first.positive], second.table[:, second.positive]
         areas = delong(truth, *scores)
-        difference = Ranged.of(auc_difference(truth, *scores, data.patients, rounds, seed))
-        known = {name: None if np.isnan(value) else value for name, value in asdict(areas).items()}
-        rows.append([first.name, second.name, mc.first_only, mc.second_only, mc.p,
-                     Ranged(known["difference"], known["low"], known["high"]), known["p"], difference])  # fmt: skip
+        independent = Estimate(areas.difference, areas.low, areas.high).to_dict()
+        resampled = Estimate(*auc_difference(truth, *scores, data.patients, rounds, seed)[:3]).to_dict()
+        rows.append([first.name, second.name, mc.first_only, mc.second_only, mc.p, independent, areas.p, resampled])
     return Table(
         "comparison", "Comparison of models",
         ["model", "other", "only model right", "only other right", "McNemar p", "AUC difference (DeLong)", "DeLong p",

@@ -73,7 +73,7 @@ Work = Callable[[Callable[[float, str], None]], Any]
 
 
 def _diagnosis(a: argparse.Namespace, output: Path) -> Work:
-    bundles = _prepared(a, output, a.model)
+    bundles = _prepared(a, output, a.model or [None])
     from .diagnosis import evaluate_diagnosis
 
     a.workers = max(1, a.workers or os.cpu_count() or 1)
@@ -105,16 +105,16 @@ def _settings(a: argparse.Namespace, settings: type[ModelSettings]) -> Any:
     return settings(**{f.name: getattr(a, f.name) for f in fields(settings)})
 
 
-def _prepared(a: argparse.Namespace, output: Path, models: Sequence[str | None] | None) -> list[Any]:
+def _prepared(a: argparse.Namespace, output: Path, models: Sequence[str | None]) -> list[Any]:
     """The models, loaded and verified; raises if a model or the output folder cannot be used."""
     from .report_folder import check_output
 
     check_output(output, a.overwrite)
-    if models is not None and not models:
+    if not models:
         return []
     from LesionAnalysisLib.model.bundle import ModelBundle
 
-    return [ModelBundle.load(m) if m else ModelBundle.bundled() for m in models or [None]]
+    return [ModelBundle.load(m) if m else ModelBundle.bundled() for m in models]
 
 
 # -- options --------------------------------------------------------------------------------------------------

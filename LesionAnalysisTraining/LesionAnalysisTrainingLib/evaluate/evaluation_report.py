@@ -17,27 +17,8 @@ UNDEFINED = "-"
 
 
 @dataclass(frozen=True)
-class Ranged:
-    """A figure with the ends of its confidence interval; None where it has none."""
-
-    value: float | None
-    low: float | None = None
-    high: float | None = None
-
-    @classmethod
-    def of(cls, estimate: Any) -> Ranged:
-        """From a ``metrics.Estimate``, or from a mapping of value, low and high."""
-        values = estimate if isinstance(estimate, Mapping) else estimate.to_dict()
-        return cls(values["value"], values["low"], values["high"])
-
-    def to_dict(self) -> dict[str, float | None]:
-        """Plain values for JSON."""
-        return dict(vars(self))
-
-
-@dataclass(frozen=True)
 class Table:
-    """One table; a cell is text, an integer, a real number, a ``Ranged``, or None."""
+    """One table; a cell is text, an integer, a real number, None, or an interval as ``Estimate.to_dict`` gives it."""
 
     name: str  # of its CSV file
     title: str
@@ -55,13 +36,14 @@ class Table:
 
     def csv(self) -> str:
         """All digits; an interval takes two more columns, ``... low`` and ``... high``."""
-        ranged = [any(isinstance(row[i], Ranged) for row in self.rows) for i in range(len(self.columns))]
+        ranged = [any(isinstance(row[i], dict) for row in self.rows) for i in range(len(self.columns))]
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow([_csv_cell(f"{name}{end}") for name, wide in zip(self.heads, ranged, strict=True)
                          for end in (("", " low", " high") if wide else ("",))])  # fmt: skip
         for row in self.rows:
-            parts = [_spread(cell) if wide else [cell] for cell, wide in zip(row, ranged, strict=True)]
+            parts = [[cell] if not wide else cell.values() if isinstance(cell, dict) else [cell, None, None]
+                     for cell, wide in zip(row, ranged, strict=True)]  # fmt: skip
             writer.writerow([_csv_cell(value) for part in parts for value in part])
         return text.getvalue()
 
@@ -69,7 +51,7 @@ class Table:
         """Aligned columns under the title; without intervals where lines would be longer than ``width``."""
         lines = self._lines(self.rows)
         if max(map(len, lines)) > width:
-            lines = self._lines([[cell.value if isinstance(cell, Ranged) else cell for cell in row]
+            lines = self._lines([[cell["value"] if isinstance(cell, dict) else cell for cell in row]
                                  for row in self.rows])  # fmt: skip
         return "\n".join([self.title, *lines])
 
@@ -95,20 +77,20 @@ class Table:
 
     def _html(self, cell: Any) -> str:
         """A cell; its interval on a line of its own, so that tables stay narrow."""
-        if isinstance(cell, Ranged) and cell.low is not None:
-            return f"{self.shown(cell.value)}<br><small>{self.shown(cell.low)}–{self.shown(cell.high)}</small>"
+        if isinstance(cell, dict) and cell["low"] is not None:
+            value, low, high = map(self.shown, cell.values())
+            return f"{value}<br><small>{low}–{high}</small>"
         return escape(self.shown(cell))
 
     def records(self) -> list[dict[str, Any]]:
         """Rows as mappings for JSON; intervals as value, low and high."""
-        return [{str(name): cell.to_dict() if isinstance(cell, Ranged) else cell
-                 for name, cell in zip(self.columns, row, strict=True)} for row in self.rows]  # fmt: skip
+        return [dict(zip(map(str, self.columns), row, strict=True)) for row in self.rows]
 
     def shown(self, cell: Any) -> str:
         """A cell as displayed text."""
-        if isinstance(cell, Ranged):
-            value = self.shown(cell.value)
-            return value if cell.low is None else f"{value} ({self.shown(cell.low)} to {self.shown(cell.high)})"
+        if isinstance(cell, dict):
+            value, low, high = map(self.shown, cell.values())
+            return value if cell["low"] is None else f"{value} ({low} to {high})"
         if cell is None or (isinstance(cell, float) and cell != cell):
             return UNDEFINED
         return f"{cell:.{self.digits}f}" if isinstance(cell, float) else utf8_safe(str(cell))
@@ -144,10 +126,6 @@ def model_rows(bundle: Any) -> list[tuple[str, str]]:
     """The rows of ``Report.subject`` that identify a model."""
     return [("model", f"{bundle.title} ({bundle.id})"), ("model checksum", bundle.checksum[:16]),
             ("model license", bundle.license)]  # fmt: skip
-
-
-def _spread(cell: Any) -> list[Any]:
-    return [cell.value, cell.low, cell.high] if isinstance(cell, Ranged) else [cell, None, None]
 
 
 def _csv_cell(value: Any) -> Any:

@@ -22,7 +22,6 @@ from ..metrics.detection_metrics import SMALLEST, resize_mask
 from ..metrics.identification_metrics import (
     THREE_TYPES,
     TWO_TYPES,
-    Identification,
     assign_clusters,
     balanced_accuracy,
     identify,
@@ -31,8 +30,8 @@ from ..metrics.identification_metrics import (
 )
 from .detection import map_overlay
 from .detection_plots import Example, draw_cluster_maps
-from .evaluation_report import Plot, Ranged, Report, Table, model_rows
-from .image_mask_pairs import SLICE_SUFFIXES, image_rows, match, read_pair, spread_examples, unknown_patients_note
+from .evaluation_report import Plot, Report, Table, model_rows
+from .image_mask_pairs import SLICE_SUFFIXES, data_rows, match, read_pair, spread_examples, unknown_patients_note
 from .mapper import Mapper, whole
 from .settings import IdentificationSettings
 
@@ -62,9 +61,8 @@ def evaluate_identification(images: str | os.PathLike, masks: str | os.PathLike,
                             progress: Callable[[float, str], None]) -> Report:  # fmt: skip
     """Compare lesion clusters with segmented types (masks of 1 for ground glass and 2 for consolidation).
 
-    Raises:
-        ValueError: masks without both types, too few lesions or slices, in one sentence.
-        OSError: a file cannot be read.
+    Raises ValueError for masks without both types and for too few lesions or slices, in one sentence; OSError if a file
+    cannot be read.
     """
     mapper = Mapper(bundle, settings.preset, settings.device, settings.min_cells)
     pairs, notes = match(images, masks, SLICE_SUFFIXES, settings.limit)
@@ -100,14 +98,16 @@ def evaluate_identification(images: str | os.PathLike, masks: str | os.PathLike,
         models = LesionClusters(count, random_state=settings.seed).fit(np.array(lesions.features))
         notes.append(f"The model has {own} clusters: these {len(models.cluster_centers_)} were refitted to the "
                      "lesions of the maps, without their types.")  # fmt: skip
-    subject = [*image_rows(images, masks), ("slices with lesions found", str(len(set(lesions.slices)))),
+    subject = [*data_rows("images", images, masks), ("slices with lesions found", str(len(set(lesions.slices)))),
                ("clusters", str(len(models.cluster_centers_))),
                ("clustered by", "density" if mapper.config.cluster_by == "density" else "the network's features"),
                ("types", ", ".join(names)), ("preset", mapper.config.preset), *model_rows(bundle)]  # fmt: skip
     report = Report("identification", "Identification of lesions", subject, notes=notes,
                     metrics={"clustered_by": mapper.config.cluster_by})  # fmt: skip
     _measure(report, lesions, models, names, settings)
-    shown = [_with_clusters(one, rows, models, lesions) for rows, one in examples]
+    numbers = (1 + models.predict(np.array(lesions.features))).tolist()
+    shown = [replace(one, maps={"lam": replace(one.maps["lam"], clusters=[numbers[i] for i in rows])})
+             for rows, one in examples]  # fmt: skip
     report.plots.append(Plot(
         "cluster_maps", "Clustering maps (figure 10)", partial(draw_cluster_maps, examples=shown),
         "Manual segmentation: green for ground glass, pink for consolidation. Numbers are clusters, at the peaks of "
@@ -138,11 +138,6 @@ def _consolidation(region: np.ndarray, mask: np.ndarray) -> float:
     return float(np.count_nonzero(inside == CONSOLIDATION) / segmented) if segmented >= SMALLEST else float("nan")
 
 
-def _with_clusters(one: Example, rows: range, clusters: LesionClusters, lesions: Lesions) -> Example:
-    numbers = (1 + clusters.predict(np.array([lesions.features[i] for i in rows]))).tolist()
-    return replace(one, maps={"lam": replace(one.maps["lam"], clusters=numbers)})
-
-
 def _measure(report: Report, lesions: Lesions, clusters: LesionClusters, names: tuple[str, ...],
              settings: IdentificationSettings) -> None:  # fmt: skip
     """Add figures, tables and plots of the lesion space."""
@@ -150,12 +145,12 @@ def _measure(report: Report, lesions: Lesions, clusters: LesionClusters, names: 
     labels = clusters.predict(features)
     types = np.array([lesion_type(fraction, len(names)) for fraction in np.array(lesions.fractions)[typed]], int)
     groups, count = np.array(lesions.patients)[typed], len(clusters.cluster_centers_)
-    result = identify(types, labels[typed], groups, len(names), count, settings.seed)
+    given, assignments = identify(types, labels[typed], groups, len(names), count, settings.seed)
     same = assign_clusters(types, labels[typed], len(names), count)[labels[typed]]  # as the paper does
-    confusion = confusion_matrix(types, result.given, len(names))
+    confusion = confusion_matrix(types, given, len(names))
     figures, same_figures = type_figures(confusion), type_figures(confusion_matrix(types, same, len(names)))
-    balanced = Ranged.of(balanced_accuracy(types, result.given, groups, settings.rounds, settings.seed))
-    report.metrics |= {"confusion": confusion.tolist(), "balanced_accuracy": balanced.to_dict(), "types": list(names)}
+    balanced = balanced_accuracy(types, given, groups, settings.rounds, settings.seed).to_dict()
+    report.metrics |= {"confusion": confusion.tolist(), "balanced_accuracy": balanced, "types": list(names)}
     overall = Table(
         "identification", "Lesion clusters against lesion types",
         ["clusters", "lesions found", "on drawn lesions", "balanced accuracy", "accuracy", "balanced, same lesions"],
@@ -166,7 +161,7 @@ def _measure(report: Report, lesions: Lesions, clusters: LesionClusters, names: 
         "which is optimistically biased.", headings=_HEADINGS,
     )  # fmt: skip
     report.tables = [overall, _types(names, types, figures), _confusion(names, confusion),
-                     _assignment(names, types, labels[typed], result, count)]  # fmt: skip
+                     _assignment(names, types, labels[typed], assignments, count)]  # fmt: skip
     by_type = np.full(len(labels), len(names))
     by_type[typed] = types
     report.plots = [
@@ -192,9 +187,9 @@ def _confusion(names: tuple[str, ...], confusion: np.ndarray) -> Table:
                  ["drawn", *names], rows, headings=_HEADINGS)  # fmt: skip
 
 
-def _assignment(names: tuple[str, ...], types: np.ndarray, labels: np.ndarray, result: Identification,
-                count: int) -> Table:  # fmt: skip
+def _assignment(names: tuple[str, ...], types: np.ndarray, labels: np.ndarray,
+                assignments: list[np.ndarray], count: int) -> Table:  # fmt: skip
     rows = [[f"cluster {k + 1}", *(int(np.sum((labels == k) & (types == t))) for t in range(len(names))),
-             *(names[half[k]] for half in result.assignments)] for k in range(count)]  # fmt: skip
+             *(names[half[k]] for half in assignments)] for k in range(count)]  # fmt: skip
     return Table("clusters", "Content of each cluster, and the type it stands for",
                  ["cluster", *names, "by first half", "by second half"], rows, headings=_HEADINGS)  # fmt: skip

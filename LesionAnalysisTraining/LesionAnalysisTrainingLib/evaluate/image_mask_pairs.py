@@ -48,8 +48,7 @@ def match(images: str | os.PathLike, masks: str | os.PathLike, suffixes: tuple[s
         suffixes: extensions of the files that count.
         limit: about so many, spread evenly; None: all.
 
-    Raises:
-        ValueError: a folder is missing or no names match.
+    Raises ValueError if a folder is missing or no names match.
     """
     image_files, mask_files = _files(images, suffixes), _files(masks, suffixes)
     if len(image_files) == len(mask_files) == 1 and Path(images).is_file() and Path(masks).is_file():
@@ -76,17 +75,15 @@ def unknown_patients_note(pairs: list[Pair]) -> list[str]:
     return [] if any(pair.patient != pair.name for pair in pairs) else [_UNKNOWN_PATIENTS]
 
 
-def image_rows(images: str | os.PathLike, masks: str | os.PathLike) -> list[tuple[str, str]]:
-    """The rows of ``Report.subject`` that name the data."""
-    return [("images", os.path.basename(os.path.abspath(images))), ("masks", os.path.basename(os.path.abspath(masks)))]
+def data_rows(what: str, images: str | os.PathLike, masks: str | os.PathLike) -> list[tuple[str, str]]:
+    """The rows of ``Report.subject`` that name the data, ``what`` being images or volumes."""
+    return [(name, os.path.basename(os.path.abspath(path))) for name, path in ((what, images), ("masks", masks))]
 
 
 def read_mask(path: Path) -> np.ndarray:
     """The values of a mask as stored, (K, J, I) integers; of an image (1, H, W), palette indices unchanged.
 
-    Raises:
-        OSError: it cannot be read.
-        ValueError: it has colors instead of numbers.
+    Raises OSError if it cannot be read, ValueError if it has colors instead of numbers.
     """
     label = f"The mask '{utf8_safe(path.name)}'"
     lower = path.name.lower()

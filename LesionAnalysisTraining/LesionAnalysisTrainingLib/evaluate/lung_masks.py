@@ -15,7 +15,7 @@ from LesionAnalysisLib.volume.files import READERS, read_itk
 
 from ..plots import canvas
 from .evaluation_report import Plot, Report, Table
-from .image_mask_pairs import ALL_SUFFIXES, Pair, match, read_mask
+from .image_mask_pairs import ALL_SUFFIXES, Pair, data_rows, match, read_mask
 
 PAPER_DICE = 0.82
 
@@ -48,9 +48,8 @@ def evaluate_lungs(volumes: str | os.PathLike, masks: str | os.PathLike, limit: 
                    progress: Callable[[float, str], None]) -> Report:  # fmt: skip
     """Segment the lungs of every volume that has a mask (above 0: lung) and compare.
 
-    Raises:
-        ValueError: no names match, or a mask is not on the grid of its volume, in one sentence.
-        OSError: a file cannot be read.
+    Raises ValueError if no names match, or a mask is not on the grid of its volume, in one sentence; OSError if a file
+    cannot be read.
     """
     pairs, notes = match(volumes, masks, ALL_SUFFIXES, limit)
     cases = []
@@ -117,8 +116,7 @@ def _report(cases: list[LungFigures], notes: list[str], volumes: str | os.PathLi
     each = Table("cases", "Cases, worst first",
                  ["case", "slices", "Dice", "found", "true", "unit", "volume error %"], rows,
                  headings={"found": "volume found", "true": "true volume"})  # fmt: skip
-    subject = [("volumes", os.path.basename(os.path.abspath(volumes))), ("masks", os.path.basename(
-        os.path.abspath(masks))), ("method", "morphology, no learned model")]  # fmt: skip
+    subject = [*data_rows("volumes", volumes, masks), ("method", "morphology, no learned model")]
     return Report("lungs", "Lung segmentation", subject, [overall, each],
                   [Plot("dice", "Dice of every case", lambda path: _draw(path, scores))], notes,
                   {"summary": summary})  # fmt: skip
@@ -131,8 +129,8 @@ def _draw(path: Path, scores: np.ndarray) -> Path:
     canvas.style_axes(axes, "", "case, sorted by Dice", "Dice")
     axes.bar(np.arange(1, len(scores) + 1), np.sort(scores), color=canvas.BLUE, width=0.8)
     axes.axhline(scores.mean(), color=canvas.RED, linewidth=1.6, label=f"mean {scores.mean():.3f}")
-    axes.axhline(PAPER_DICE, color="black", linewidth=1, linestyle=(0, (4, 3)), label=f"paper {PAPER_DICE}")
+    axes.axhline(PAPER_DICE, color="black", linewidth=1, linestyle=canvas.DASHED, label=f"paper {PAPER_DICE}")
     axes.set_ylim(0, 1.02)
-    axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+    canvas.whole_numbers(axes)
     canvas.legend(axes, loc="lower right")
     return canvas.save(figure, path)

@@ -19,7 +19,7 @@ from LesionAnalysisLib.lungs.lung_region import Box2D, LungSlice
 from LesionAnalysisLib.model.bundle import ModelBundle
 from LesionAnalysisLib.network.saliency import SALIENCY, cam, heatmaps
 from LesionAnalysisLib.pipeline import SliceBatch
-from LesionAnalysisLib.volume import CtVolume, ct_from_array
+from LesionAnalysisLib.volume import ct_from_array
 from scipy import ndimage
 from scipy.special import expit
 from torch import nn
@@ -60,16 +60,9 @@ class ImageResult:
 
 
 class Mapper:
-    """Runs a model on single images and maps them by any method.
+    """Runs a model on single images and maps them by any method; ``preset`` and the rest as in ``AnalysisConfig``.
 
-    Args:
-        bundle: the model.
-        preset: ``enhanced`` or ``paper``, see ``AnalysisConfig``.
-        device: as in ``AnalysisConfig``.
-        min_cells: smallest region that counts.
-
-    Raises:
-        ValueError: no such preset or device.
+    Raises ValueError if there is no such preset or device.
     """
 
     def __init__(self, bundle: ModelBundle, preset: str = "enhanced", device: str = "auto", min_cells: int = 2) -> None:
@@ -81,10 +74,8 @@ class Mapper:
     @property
     def methods(self) -> tuple[str, ...]:
         """Each method that model and preset allow."""
-        refused = {"cam"} if self.class_weights is None else set()
-        if self.config.preset != ENHANCED:
-            refused.add(ENHANCED)
-        return tuple(m for m in METHODS if m not in refused)
+        allowed = {"cam": self.class_weights is not None, ENHANCED: self.config.preset == ENHANCED}
+        return tuple(m for m in METHODS if allowed.get(m, True))
 
     @property
     def shown(self) -> str:
@@ -99,19 +90,18 @@ class Mapper:
     def analyze(self, name: str, image: np.ndarray) -> ImageResult | None:
         """Run the network on one image (H, W) uint8; None where no lungs are found in it."""
         ct = ct_from_array(image[None], _IMAGE_TO_RAS, name, calibrated=False)
-        lungs = _lungs(ct)
-        piece = None if lungs is None else next(lung_slices(ct, lungs, self.analyzer.preprocessing), None)
+        try:
+            lungs = segment_lungs(ct)
+        except NoLungsError:
+            return None
+        piece = next(lung_slices(ct, lungs, self.analyzer.preprocessing), None)
         if piece is None:
             return None
         (batch,) = self.pipeline.run([piece], threshold=None)
         return ImageResult(ct.axial().from_volume(lungs)[0], batch)
 
     def heatmap(self, result: ImageResult, method: str) -> np.ndarray:
-        """(h, w) float of any method of ``methods``, in the lungs only where the analysis keeps to them.
-
-        Raises:
-            ValueError: an unknown method.
-        """
+        """(h, w) float of any of ``methods``, else ValueError; in the lungs only where the analysis keeps to them."""
         if method not in self.methods:
             raise ValueError(f"This model has no map by {method!r}: choose one of {', '.join(self.methods)}.")
         if method == ENHANCED:
@@ -127,10 +117,7 @@ class Mapper:
         return values
 
     def regions(self, result: ImageResult, method: str, heatmap: np.ndarray, step: str = REGIONS) -> Regions:
-        """Boxes of a map: by the preset's own step or, for its rivals, Otsu's threshold and components as in the paper.
-
-        With the step ``WHOLE`` one box as Zhou 2016 draws it.
-        """
+        """By the preset's own step or, for its rivals, as in the paper; ``WHOLE`` gives one box as in Zhou 2016."""
         if step == WHOLE:
             return largest_region(heatmap)
         if method == self.shown:
@@ -157,13 +144,6 @@ class Mapper:
     def features(self, result: ImageResult, regions: Regions) -> np.ndarray:
         """(n, F) of the regions, by which the analysis clusters them."""
         return self.pipeline.features(result.piece, regions, result.batch.maps[2][0])
-
-
-def _lungs(ct: CtVolume) -> np.ndarray | None:
-    try:
-        return segment_lungs(ct)
-    except NoLungsError:
-        return None
 
 
 def cam_weights(network: nn.Module, positive: int) -> torch.Tensor | None:

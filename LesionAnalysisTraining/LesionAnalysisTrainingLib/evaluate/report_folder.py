@@ -52,9 +52,7 @@ def write_report(report: Report, output: Path, overwrite: bool = False,
                  progress: Callable[[float, str], None] = lambda *_: None) -> None:  # fmt: skip
     """Write ``metrics.json``, a CSV file for each table, plots as PNG and SVG, and ``report.html``.
 
-    Raises:
-        FileExistsError: as ``check_output``.
-        OSError: the folder cannot be written.
+    Raises FileExistsError as ``check_output``, and OSError if the folder cannot be written.
     """
     check_output(output, overwrite)
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -74,17 +72,16 @@ def write_report(report: Report, output: Path, overwrite: bool = False,
     progress(1.0, "Done")
 
 
-def page(report: Report, plots_folder: Path, created: str | None = None) -> str:
+def page(report: Report, plots_folder: Path) -> str:
     """``report.html``: a page without scripts in the style of the analysis report.
 
     Plots are read as ``plots_folder``/<name>.png, and left out where they were not drawn.
     """
-    created = created or time.strftime("%Y-%m-%d %H:%M")
     notes = "".join(f"<li>{_text(note)}</li>" for note in report.notes)
     rows = "".join(f"<tr><td>{_text(name)}</td><td>{_text(value)}</td></tr>" for name, value in report.subject)
     sections = [
         f'<header class="top"><div><div class="brand">LesionAnalysis &middot; evaluation</div>'
-        f'<h1>{_text(report.title)}</h1></div><div class="meta">{_text(created)}</div></header>',
+        f'<h1>{_text(report.title)}</h1></div><div class="meta">{time.strftime("%Y-%m-%d %H:%M")}</div></header>',
         f'<div class="notice" role="note">{_text(RESEARCH_NOTICE)}</div>',
         _card("Please note", f"<ul>{notes}</ul>", "warnings") if notes else "",
         *(_card(table.title, table.html()) for table in report.tables if table.printed),

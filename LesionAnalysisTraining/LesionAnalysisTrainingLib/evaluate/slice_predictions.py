@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,17 +14,15 @@ from LesionAnalysisLib.config import AnalysisConfig
 from LesionAnalysisLib.lungs import LungSlice, Preprocessing
 from LesionAnalysisLib.model.bundle import ModelBundle
 from LesionAnalysisLib.pipeline import SlicePipeline
-from LesionAnalysisLib.text import error_message
 from scipy.special import softmax
 
-from ..dataset import Sample, prepare_file, read_layout
+from ..dataset import Sample, read_layout
 from ..dataset.data_files import listed
 from ..dataset.duplicates import find_repeats
 from ..dataset.inspection import inspect
-from ..dataset.parallel import in_order
+from ..dataset.parallel import Progress, in_order
+from ..dataset.prepared import prepare_readable
 from ..dataset.samples import by_file
-
-Progress = Callable[[float, str], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,10 +57,8 @@ def labeled_slices(folders: Sequence[str | os.PathLike], split: str = "all", dis
                    workers: int = 1, progress: Progress | None = None) -> LabeledSlices:  # fmt: skip
     """Read the slices of ``folders``; of those with a manifest, only the ones of ``split``.
 
-    Repeated slices count once; unreadable ones and those with contradictory labels are left out.
-
-    Raises:
-        ValueError: the folders cannot be understood, or hold no slice of that split, in one sentence.
+    Repeated slices count once; unreadable ones and those with contradictory labels are left out. Raises ValueError if
+    the folders cannot be understood, or hold no slice of that split, in one sentence.
     """
     layout = read_layout(folders, disease, mixed_patients=True)
     samples = [s for s in layout.samples if split == "all" or s.split == split]
@@ -88,13 +84,9 @@ def labeled_slices(folders: Sequence[str | os.PathLike], split: str = "all", dis
 
 def predict(bundle: ModelBundle, samples: Sequence[Sample], device: str = "auto", workers: int = 1,
             progress: Progress | None = None) -> tuple[np.ndarray, list[str | None]]:  # fmt: skip
-    """Probabilities (n, C) of a model for slices, prepared as it requires.
+    """Probabilities (n, C) of a model for slices, and for each None or the reason why its row is NaN.
 
-    Returns:
-        The probabilities, and for each slice None or the reason why it cannot be analyzed; then its row is NaN.
-
-    Raises:
-        ValueError: the device is not available, the model does not fit this program, or it returned NaN.
+    Raises ValueError if the device is not available, the model does not fit this program, or it returned NaN.
     """
     preprocessing = Preprocessing.from_dict(bundle.preprocessing)
     config = AnalysisConfig(device=device)
@@ -118,11 +110,6 @@ def predict(bundle: ModelBundle, samples: Sequence[Sample], device: str = "auto"
 
 def _network_inputs(item: tuple[str, list[int | None]], preprocessing: Preprocessing) -> list[LungSlice | str]:
     """The slices of a file as an analysis shows them to the network, or the reason why one cannot be analyzed."""
-    path, slices = item
-    try:
-        regions = prepare_file(path, slices, preprocessing)
-    except (OSError, ValueError, RuntimeError) as error:
-        return [f"It cannot be read: {error_message(error)}"] * len(slices)
     return [one if isinstance(one, str) else
             one.view(preprocessing.size, preprocessing.margin, preprocessing.masks(one.calibrated))
-            for one in regions]  # fmt: skip
+            for one in prepare_readable(item, preprocessing)]  # fmt: skip

@@ -3,10 +3,6 @@
 Everywhere ``truth`` is (n,), above 0 for the positive class; ``score`` is (n,), higher for likelier positives; a
 slice is called positive if its score reaches the threshold, as in the analysis. Undefined figures are NaN, in JSON
 None. Confidence intervals come from a patient-level bootstrap.
-
-``weighted_metrics`` holds the formulas, ``bootstrap`` the resampling, ``curves`` ROC, precision-recall and
-reliability curves, ``diagnosis_metrics`` the figures of a report on slices, ``significance`` the comparison of two
-models, ``detection_metrics`` and ``identification_metrics`` those of lesions.
 """
 
 from .bootstrap import Estimate

@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 from scipy import ndimage
@@ -58,10 +60,8 @@ def truth_lesions(mask: np.ndarray, gap: float = GAP, smallest: int = SMALLEST) 
     joined, _ = ndimage.label(near, np.ones((3, 3)))
     parts = joined * mask
     sizes = np.bincount(parts.ravel())
-    kept = [number for number in range(1, len(sizes)) if sizes[number] >= max(smallest, 1)]
-    labels = np.zeros(mask.shape, np.int32)
-    for new, old in enumerate(kept, start=1):
-        labels[parts == old] = new
+    kept = (sizes >= max(smallest, 1)) & (np.arange(len(sizes)) > 0)
+    labels = np.where(kept, np.cumsum(kept), 0).astype(np.int32)[parts]
     return Truth(labels, _boxes(labels), mask)
 
 
@@ -77,43 +77,30 @@ def hits(truth: Truth, found: Candidates, ratio: str, threshold: float) -> np.nd
     return overlap & (found.peaks >= low).all(2) & (found.peaks < high).all(2)
 
 
-@dataclass(frozen=True)
-class SliceCounts:
-    """Sums of one slice, from which every figure of ``summarize`` follows."""
+class SliceCounts(NamedTuple):
+    """What is counted on one slice."""
 
     lesions: int
     boxes: int
-    lesions_hit: dict[tuple[str, float], int]  # by ratio and threshold
-    boxes_hitting: dict[tuple[str, float], int]
-    peaks_on_lesion: int
-    lesion_pixels: int
-    lesion_pixels_marked: int
-    mask_pixels: int
-    marked_pixels: int
-    mask_pixels_marked: int
-    share_error: float = float("nan")  # absolute, of the involved fraction of the lungs
+    quotients: dict[str, tuple[float, float]]  # numerator and denominator of each figure of ``summarize``
 
 
-def evaluate_slice(truth: Truth, found: Candidates, thresholds: Sequence[float] = THRESHOLDS,
-                   lungs: np.ndarray | None = None) -> SliceCounts:  # fmt: skip
+def evaluate_slice(truth: Truth, found: Candidates, lungs: np.ndarray | None = None) -> SliceCounts:
     """Compare one slice's map with its lesions; with ``lungs`` (H, W) bool also the involved fraction of the lungs."""
-    tables = {(r, t): hits(truth, found, r, t) for r in RATIOS for t in thresholds}
     inside = np.floor(found.peaks).astype(int).reshape(-1, 2)
     inside = np.clip(inside, 0, np.array(truth.labels.shape) - 1)
-    lesion = truth.labels > 0
-    return SliceCounts(
-        lesions=len(truth.boxes),
-        boxes=len(found.boxes),
-        lesions_hit={key: int(table.any(1).sum()) for key, table in tables.items()},
-        boxes_hitting={key: int(table.any(0).sum()) for key, table in tables.items()},
-        peaks_on_lesion=int(lesion[inside[:, 0], inside[:, 1]].sum()),
-        lesion_pixels=int(lesion.sum()),
-        lesion_pixels_marked=int((lesion & found.area).sum()),
-        mask_pixels=int(truth.mask.sum()),
-        marked_pixels=int(found.area.sum()),
-        mask_pixels_marked=int((truth.mask & found.area).sum()),
-        share_error=float("nan") if lungs is None else _share_error(truth.mask, found.area, lungs),
-    )
+    lesion, lesions, boxes = truth.labels > 0, len(truth.boxes), len(found.boxes)
+    quotients = {}
+    for ratio, threshold in product(RATIOS, THRESHOLDS):
+        table = hits(truth, found, ratio, threshold)
+        quotients[f"hit {ratio} {threshold}"] = table.any(1).sum(), lesions
+        quotients[f"precision {ratio} {threshold}"] = table.any(0).sum(), boxes
+    quotients["boxes a slice"] = boxes, 1
+    quotients["pointing"] = lesion[inside[:, 0], inside[:, 1]].sum(), boxes
+    quotients["area hit"] = (lesion & found.area).sum(), lesion.sum()
+    quotients["dice"] = 2 * (truth.mask & found.area).sum(), truth.mask.sum() + found.area.sum()
+    quotients["share error"] = float("nan") if lungs is None else _share_error(truth.mask, found.area, lungs), 1
+    return SliceCounts(lesions, boxes, quotients)
 
 
 def _share_error(mask: np.ndarray, area: np.ndarray, lungs: np.ndarray) -> float:
@@ -148,25 +135,10 @@ def detection_estimates(counts: Sequence[SliceCounts], patients: Sequence[str], 
                      seed)  # fmt: skip
 
 
-def _quotients(counts: Sequence[SliceCounts]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Name of each figure -> numerator and denominator of every slice, (n,) each."""
-    def column(name: str, key: tuple[str, float] | None = None) -> np.ndarray:
-        values = (getattr(c, name) for c in counts)
-        return np.array([v if key is None else v[key] for v in values], float)
-
-    lesions, boxes = column("lesions"), column("boxes")
-    quotients = {}
-    for ratio, threshold in counts[0].lesions_hit if counts else ():
-        key = ratio, threshold
-        quotients[f"hit {ratio} {threshold}"] = column("lesions_hit", key), lesions
-        quotients[f"precision {ratio} {threshold}"] = column("boxes_hitting", key), boxes
-    quotients["boxes a slice"] = boxes, np.ones(len(counts))
-    quotients["pointing"] = column("peaks_on_lesion"), boxes
-    quotients["area hit"] = column("lesion_pixels_marked"), column("lesion_pixels")
-    both = column("mask_pixels") + column("marked_pixels")
-    quotients["dice"] = 2 * column("mask_pixels_marked"), both
-    quotients["share error"] = column("share_error"), np.ones(len(counts))
-    return quotients
+def _quotients(counts: Sequence[SliceCounts]) -> dict[str, np.ndarray]:
+    """Name of each figure -> numerators and denominators of all slices, (2, n)."""
+    return {name: np.array([c.quotients[name] for c in counts], float).T
+            for name in (counts[0].quotients if counts else ())}  # fmt: skip
 
 
 def oracle_map(mask: np.ndarray, cells: int) -> np.ndarray:

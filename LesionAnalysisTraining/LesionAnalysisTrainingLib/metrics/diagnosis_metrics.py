@@ -30,11 +30,9 @@ def diagnosis_figures(truth_labels: np.ndarray, probabilities: np.ndarray, patie
         sources: (n,) names.
         positive: index of the class that is looked for.
         threshold: least probability of a positive slice.
-        rounds, seed: of the bootstrap.
 
-    Raises:
-        ValueError: arrays of different lengths, labels or a positive class that are none of the C, or
-            probabilities that are not finite.
+    Raises ValueError for arrays of different lengths, labels or a positive class that are none of the C, and
+    probabilities that are not finite.
     """
     truth, table = np.asarray(truth_labels, int), np.asarray(probabilities, float)
     patients, sources = np.asarray(patients), np.asarray(sources)

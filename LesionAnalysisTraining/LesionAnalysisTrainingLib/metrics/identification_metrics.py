@@ -7,8 +7,6 @@ Table 7 is printed transposed: its columns are the truth.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
@@ -23,10 +21,8 @@ PARTIAL = (0.10, 0.80)  # fractions of consolidation between which a lesion is p
 def lesion_type(consolidation: float, types: int = 2) -> int:
     """Index of the type of a lesion with this fraction (0..1) of consolidation among its segmented pixels.
 
-    With two types the majority decides; with three, 10 % and 80 % bound partial consolidation (section 5.3).
-
-    Raises:
-        ValueError: there are neither two nor three types.
+    With two types the majority decides; with three, 10 % and 80 % bound partial consolidation (section 5.3). Raises
+    ValueError for other numbers of types.
     """
     if types == 2:
         return int(consolidation > 0.5)
@@ -60,27 +56,19 @@ def halves(groups: np.ndarray, seed: int = 0) -> np.ndarray:
     return np.isin(codes, order[: (len(names) + 1) // 2])
 
 
-@dataclass(frozen=True, eq=False)
-class Identification:
-    """n lesions with the types that their clusters stand for, learned from lesions of other patients."""
-
-    given: np.ndarray  # (n,) type of each lesion's cluster
-    assignments: tuple[np.ndarray, np.ndarray]  # (K,) learned from the first half, and from the second
-
-
 def identify(types: np.ndarray, clusters: np.ndarray, groups: np.ndarray, type_count: int, cluster_count: int,
-             seed: int = 0) -> Identification:  # fmt: skip
+             seed: int = 0) -> tuple[np.ndarray, list[np.ndarray]]:  # fmt: skip
     """Two-fold cross-validation: learn the assignment on one half of the groups, apply it to the other, and vice versa.
 
-    Raises:
-        ValueError: all lesions are of one group, which cannot be halved.
+    Returns the type (n,) that each lesion's cluster stands for among lesions of the other half, and the assignments
+    (K,) learned from the first half and from the second. Raises ValueError if all lesions are of one group.
     """
     types, clusters, first = np.asarray(types, int), np.asarray(clusters, int), halves(groups, seed)
     if first.all() or not first.any():
         raise ValueError("Clusters are assigned to types on one half of the slices and measured on the other: give at "
                          "least two slices or patients with lesions.")  # fmt: skip
-    learned = tuple(assign_clusters(types[h], clusters[h], type_count, cluster_count) for h in (first, ~first))
-    return Identification(np.where(first, learned[1][clusters], learned[0][clusters]), learned)
+    learned = [assign_clusters(types[h], clusters[h], type_count, cluster_count) for h in (first, ~first)]
+    return np.where(first, learned[1][clusters], learned[0][clusters]), learned
 
 
 def type_figures(confusion: np.ndarray) -> dict[str, np.ndarray | float]:

@@ -7,6 +7,7 @@ small where patients have many slices. ``auc_difference`` resamples patients ins
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy.stats import binomtest, norm, rankdata
@@ -15,8 +16,7 @@ from .bootstrap import interval, patient_resamples, patients_by_class
 from .weighted_metrics import areas
 
 
-@dataclass(frozen=True)
-class Difference:
+class Difference(NamedTuple):
     """AUC of one model minus that of another; NaN where it is undefined, or its interval rests on one patient."""
 
     value: float
@@ -26,7 +26,7 @@ class Difference:
 
     def to_dict(self) -> dict[str, float | None]:
         """Plain values for JSON, None instead of NaN."""
-        return {name: None if np.isnan(x) else float(x) for name, x in vars(self).items()}
+        return {name: None if np.isnan(x) else float(x) for name, x in self._asdict().items()}
 
 
 @dataclass(frozen=True)
@@ -53,11 +53,7 @@ class DeLong:
 def mcnemar(first_right: np.ndarray, second_right: np.ndarray) -> McNemar:
     """McNemar's exact test: a fair coin for every slice that one model alone classifies correctly.
 
-    Args:
-        first_right, second_right: (n,) bool, whether each model classified a slice correctly.
-
-    Raises:
-        ValueError: arrays of different lengths.
+    ``first_right`` and ``second_right`` are (n,) bool. Raises ValueError if their lengths differ.
     """
     first, second = np.asarray(first_right, bool), np.asarray(second_right, bool)
     _same_slices(first, second)
@@ -68,15 +64,9 @@ def mcnemar(first_right: np.ndarray, second_right: np.ndarray) -> McNemar:
 def delong(truth: np.ndarray, first: np.ndarray, second: np.ndarray) -> DeLong:
     """DeLong's test of two AUCs on the same slices (DeLong 1988), with midranks (Sun 2014).
 
-    Args:
-        truth: (n,) above 0 for the positive class.
-        first, second: (n,) scores of the two models.
-
-    Raises:
-        ValueError: arrays of different lengths.
+    ``first`` and ``second`` are the scores (n,) of two models. Raises ValueError if lengths differ.
     """
-    truth = np.asarray(truth) > 0
-    scores = np.array([np.asarray(first, float), np.asarray(second, float)])
+    truth, scores = np.asarray(truth) > 0, np.array([first, second], float)
     _same_slices(truth, scores[0])
     m, n = int(truth.sum()), int((~truth).sum())
     if not m or not n:
@@ -88,11 +78,9 @@ def delong(truth: np.ndarray, first: np.ndarray, second: np.ndarray) -> DeLong:
         float(np.var(values[0] - values[1], ddof=1)) / count if count > 1 else np.nan
         for values, count in ((of_positives, m), (of_negatives, n))
     )
-    if np.isnan(variance):
-        return DeLong(float(areas[0]), float(areas[1]), difference, np.nan, np.nan, np.nan)
-    spread = float(np.sqrt(variance))
+    spread = float(np.sqrt(variance))  # NaN if a class has a single slice
     reach = float(norm.ppf(0.975)) * spread
-    p = 2 * float(norm.sf(abs(difference) / spread)) if spread > 1e-12 else float(difference == 0)
+    p = float(difference == 0) if spread <= 1e-12 else 2 * float(norm.sf(abs(difference) / spread))
     return DeLong(float(areas[0]), float(areas[1]), difference, difference - reach, difference + reach, p)
 
 
@@ -102,13 +90,7 @@ def auc_difference(truth: np.ndarray, score: np.ndarray, other: np.ndarray, pati
 
     p is twice the smaller fraction of resamples on either side of 0, the slices as they are counted as one of the
     resamples, so that it is never 0 (Davison and Hinkley 1997, equation 4.11); resamples of a single class do not
-    count.
-
-    Args:
-        truth: (n,) above 0 for the positive class.
-        score, other: (n,) higher for likelier positives.
-        patients: (n,) names, unique over all sources.
-        rounds, seed: of the bootstrap; equal seeds give equal resamples.
+    count. ``patients`` are names (n,), unique over all sources; equal seeds give equal resamples.
     """
     truth, patients = np.asarray(truth) > 0, np.asarray(patients)
 

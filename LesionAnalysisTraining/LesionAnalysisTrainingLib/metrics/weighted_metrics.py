@@ -33,10 +33,9 @@ def rates(truth: np.ndarray, score: np.ndarray, weights: np.ndarray, threshold: 
 
 
 def cumulative(truth: np.ndarray, score: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """True and false positives as the threshold falls from one distinct score to the next.
+    """True and false positives, (R, u + 1) each, as the threshold falls through the u distinct scores.
 
-    Returns:
-        Two (R, u + 1) for u distinct scores, both beginning with 0; tied slices enter together.
+    Both begin with 0; tied slices enter together.
     """
     score = np.asarray(score, float)
     order = np.argsort(-score, kind="stable")

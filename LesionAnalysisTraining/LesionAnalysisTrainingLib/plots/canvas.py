@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ INK, SOFT, LINE, QUIET, PAPER = "#17202b", "#5a6675", "#dbe1e8", "#f1f4f7", "#ff
 NIGHT = "#10151c"  # background of the clusters' colors, which are made for CT
 TITLE, TEXT, SMALL = 11.5, 9.5, 8.5  # points
 DPI = 110
+DASHED = (0, (4, 3))
 
 
 def available() -> bool:
@@ -59,15 +61,18 @@ def save_message(path: str | Path, title: str, message: str) -> Path:
     return save(figure, path)
 
 
+def whole_numbers(axes: Axes) -> None:
+    """Ticks of the x axis at integers only."""
+    axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+
+
 def style_axes(axes: Axes, title: str = "", x: str = "", y: str = "") -> None:
     """Plain axes: two spines, a light grid, titles at the left."""
     axes.set_facecolor(PAPER)
     axes.grid(True, color=LINE, linewidth=0.7)
     axes.set_axisbelow(True)
-    for name, spine in axes.spines.items():
-        spine.set_visible(name in ("left", "bottom"))
-        spine.set_color(SOFT)
-        spine.set_linewidth(0.8)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[:].set(color=SOFT, linewidth=0.8)
     axes.tick_params(colors=SOFT, labelsize=SMALL, length=3)
     axes.set_title(title, loc="left", fontsize=TITLE, color=INK, pad=9)
     axes.set_xlabel(x, fontsize=TEXT, color=INK)
@@ -83,25 +88,27 @@ def legend(axes: Axes, **where) -> None:
 
 def unit_square(axes: Axes) -> None:
     """Both axes from 0 to 1, of equal length, with a small margin for lines along the border."""
-    axes.set_xlim(-0.015, 1.015)
-    axes.set_ylim(-0.015, 1.015)
-    axes.set_aspect("equal")
     ticks = [0, 0.2, 0.4, 0.6, 0.8, 1]
-    axes.set_xticks(ticks)
-    axes.set_yticks(ticks)
+    axes.set(xlim=(-0.015, 1.015), ylim=(-0.015, 1.015), aspect="equal", xticks=ticks, yticks=ticks)
 
 
 def hide_axes(axes: Axes) -> None:
     """Only the image, on black."""
-    axes.set_facecolor("black")
-    axes.set_xticks([])
-    axes.set_yticks([])
+    axes.set(facecolor="black", xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
 
 
-def count(number: int, singular: str, plural: str | None = None) -> str:
+def outline(axes: Axes, box: Sequence[float], color: str, width: float) -> None:
+    """A box with the edges r0, c0, r1, c1; centers of pixels are whole numbers."""
+    from matplotlib.patches import Rectangle
+
+    r0, c0, r1, c1 = box
+    axes.add_patch(Rectangle((c0, r0), c1 - c0, r1 - r0, fill=False, edgecolor=color, linewidth=width))
+
+
+def count(number: int, singular: str) -> str:
     """``1 slice``, ``2,345 slices``."""
-    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
+    return f"{number:,} {singular}{'s'[: number != 1]}"
 
 
 def part_of(shown: int, total: int, singular: str) -> str:

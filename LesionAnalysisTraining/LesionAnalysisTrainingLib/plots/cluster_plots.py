@@ -20,10 +20,7 @@ if TYPE_CHECKING:
 def draw_elbow(path: str | Path, choice: KChoice, chosen: int | None = None) -> Path:
     """Elbow method: inertia, with the chord whose farthest point is the elbow; silhouette and bootstrap stability.
 
-    Args:
-        path: of the PNG or SVG.
-        choice: from ``LesionAnalysisLib.lesions.clusters.choose_k``.
-        chosen: K of the model; None: the elbow.
+    ``chosen`` is the K of the model; None: the elbow.
     """
     if len(choice.ks) < 2:
         return canvas.save_message(path, "Number of lesion clusters",
@@ -34,12 +31,11 @@ def draw_elbow(path: str | Path, choice: KChoice, chosen: int | None = None) -> 
     _inertia(left, choice)
     _quality(right, choice)
     for axes in (left, right):
-        axes.axvline(chosen, color=canvas.INK, linewidth=1, linestyle=(0, (4, 3)), zorder=1.5,
+        axes.axvline(chosen, color=canvas.INK, linewidth=1, linestyle=canvas.DASHED, zorder=1.5,
                      label=f"chosen: K = {chosen}")  # fmt: skip
         axes.set_xlim(choice.ks[0] - 0.4, choice.ks[-1] + 0.4)
-        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
-    canvas.legend(left, loc="best")
-    canvas.legend(right, loc="best")
+        canvas.whole_numbers(axes)
+        canvas.legend(axes, loc="best")
     return canvas.save(figure, path)
 
 
@@ -72,7 +68,6 @@ def draw_lesion_space(path: str | Path, features: np.ndarray, labels: np.ndarray
     """The lesions' feature space by t-SNE (figure 9); clusters have the colors of the report and the scene.
 
     Args:
-        path: of the PNG or SVG.
         features: (n, F) of the lesions; more than 2,000 are sampled, fewer than 5 give a message.
         labels: (n,) cluster of each, from 0 as ``LesionClusters.predict`` gives it; shown from 1.
         names: of the clusters, by number; None shows numbers only.
@@ -85,17 +80,14 @@ def draw_lesion_space(path: str | Path, features: np.ndarray, labels: np.ndarray
         return canvas.save_message(path, "Lesion space", str(reason))
     figure = canvas.new_figure(8.8, 6.0)
     axes = figure.subplots()
-    axes.set_facecolor(canvas.NIGHT)
+    axes.set(facecolor=canvas.NIGHT, xticks=[], yticks=[])
     size = float(np.clip(6000 / len(rows), 14, 60))
     order = np.random.default_rng(seed).permutation(len(rows))  # so that no cluster covers another
     colors = np.array([cluster_color(k + 1) for k in range(labels.max() + 1)])
     axes.scatter(*points[order].T, s=size, c=colors[labels[rows[order]]], linewidths=0.3, edgecolors=canvas.NIGHT)
-    axes.set_xticks([])
-    axes.set_yticks([])
     axes.margins(0.05)
     axes.set_aspect("equal", adjustable="datalim")
-    for spine in axes.spines.values():
-        spine.set_color(canvas.LINE)
+    axes.spines[:].set_color(canvas.LINE)
     _cluster_legend(axes, labels, colors, names)
     title = f"Lesion space, {canvas.part_of(len(rows), len(labels), 'lesion')}"
     axes.set_title(title, loc="left", fontsize=canvas.TITLE, color=canvas.INK, pad=9)

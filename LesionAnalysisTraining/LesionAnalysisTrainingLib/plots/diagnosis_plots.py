@@ -47,7 +47,8 @@ def _panels(path: str | Path, curves: Curves, title: str, draw: Callable[[Axes, 
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes, (name, curve) in zip(grid, named.items(), strict=False):
         draw(axes, curve)
-        axes.set_title(_shortened(name), loc="left", fontsize=canvas.TITLE, color=canvas.INK, pad=24)
+        axes.set_title(name if len(name) <= 40 else f"{name[:37]}...", loc="left", fontsize=canvas.TITLE,
+                       color=canvas.INK, pad=24)  # fmt: skip
         slices = f"n = {canvas.count(curve.positives, 'positive slice')}, {curve.negatives:,} negative; "
         axes.text(0, 1.025, slices + canvas.count(curve.patients, "patient"), transform=axes.transAxes,
                   fontsize=canvas.SMALL, color=canvas.SOFT)  # fmt: skip
@@ -58,7 +59,7 @@ def _panels(path: str | Path, curves: Curves, title: str, draw: Callable[[Axes, 
 
 def _roc(axes: Axes, curve: Curve) -> None:
     canvas.style_axes(axes, x="1 - specificity", y="sensitivity")
-    axes.plot([0, 1], [0, 1], color=canvas.SOFT, linewidth=1, linestyle=(0, (4, 3)), label="chance")
+    axes.plot([0, 1], [0, 1], color=canvas.SOFT, linewidth=1, linestyle=canvas.DASHED, label="chance")
     _band(axes, curve)
     axes.plot(np.r_[0, curve.x], np.r_[0, curve.y], color=canvas.BLUE, linewidth=2,
               label=f"AUC {_interval(curve.area)}")  # fmt: skip
@@ -69,7 +70,7 @@ def _roc(axes: Axes, curve: Curve) -> None:
 def _pr(axes: Axes, curve: Curve) -> None:
     canvas.style_axes(axes, x="recall (sensitivity)", y="precision")
     chance = curve.positives / (curve.positives + curve.negatives)
-    axes.axhline(chance, color=canvas.SOFT, linewidth=1, linestyle=(0, (4, 3)), label=f"chance ({chance:.2f})")
+    axes.axhline(chance, color=canvas.SOFT, linewidth=1, linestyle=canvas.DASHED, label=f"chance ({chance:.2f})")
     _band(axes, curve)
     axes.plot(curve.x, curve.y, color=canvas.BLUE, linewidth=2, label=f"AP {_interval(curve.area)}")
     canvas.unit_square(axes)
@@ -87,19 +88,11 @@ def _interval(area: Estimate) -> str:
     return f"{area.value:.3f}" + (f" ({area.low:.3f} to {area.high:.3f})" if np.isfinite(area.low) else "")
 
 
-def _shortened(name: str, length: int = 40) -> str:
-    return name if len(name) <= length else name[: length - 3] + "..."
-
-
 def draw_calibration(path: str | Path, before: Reliability, after: Reliability | None = None,
                      temperature: float | None = None) -> Path:  # fmt: skip
     """Observed fraction of positives over the predicted probability, and the slices in each bin.
 
-    Args:
-        path: of the PNG or SVG.
-        before: without temperature.
-        after: divided by ``temperature``; None draws ``before`` alone.
-        temperature: named in the canvas.legend.
+    ``after`` is divided by ``temperature``, which the legend names; None draws ``before`` alone.
     """
     if not before.counts.sum():
         return canvas.save_message(path, "Calibration", "There are no validation slices.")
@@ -111,7 +104,7 @@ def draw_calibration(path: str | Path, before: Reliability, after: Reliability |
     top, bottom = figure.subplots(2, sharex=True, height_ratios=[3.4, 1])
     slices = canvas.count(int(before.counts.sum()), "slice")
     canvas.style_axes(top, f"Calibration, n = {slices}", y="observed fraction of positives")
-    top.plot([0, 1], [0, 1], color=canvas.SOFT, linewidth=1, linestyle=(0, (4, 3)), label="perfect calibration")
+    top.plot([0, 1], [0, 1], color=canvas.SOFT, linewidth=1, linestyle=canvas.DASHED, label="perfect calibration")
     canvas.style_axes(bottom, x="predicted probability", y="slices")
     for bins, color, label in both:
         filled = bins.counts > 0
@@ -145,13 +138,12 @@ def draw_confusion(path: str | Path, matrix: np.ndarray, classes: Sequence[str],
     axes.set_xticks(range(len(names)), names, color=canvas.INK)
     rows = [f"{name}\n({total:,})" for name, total in zip(names, totals[:, 0], strict=True)]
     axes.set_yticks(range(len(names)), rows, color=canvas.INK)
-    axes.hlines(np.arange(1, len(names)) - 0.5, -0.5, len(names) - 0.5, color=canvas.PAPER, linewidth=3)
-    axes.vlines(np.arange(1, len(names)) - 0.5, -0.5, len(names) - 0.5, color=canvas.PAPER, linewidth=3)
+    for lines in (axes.hlines, axes.vlines):
+        lines(np.arange(1, len(names)) - 0.5, -0.5, len(names) - 0.5, color=canvas.PAPER, linewidth=3)
     for (row, column), value in np.ndenumerate(matrix):
         color = canvas.PAPER if shares[row, column] > 0.6 else canvas.INK
         axes.text(column, row - 0.08, f"{value:,}", ha="center", va="center", fontsize=canvas.TITLE + 1, color=color)
         share = f"{100 * shares[row, column]:.1f} %" if totals[row, 0] else "-"
         axes.text(column, row + 0.2, share, ha="center", va="center", fontsize=canvas.TEXT, color=color)
-    for spine in axes.spines.values():
-        spine.set_color(canvas.LINE)
+    axes.spines[:].set_color(canvas.LINE)
     return canvas.save(figure, path)

@@ -12,19 +12,11 @@ class NoLesionSpace(ValueError):  # noqa: N818
 
 
 def embed_lesions(features: np.ndarray, seed: int = 0, at_most: int = MOST) -> tuple[np.ndarray, np.ndarray]:
-    """Which lesions are shown, and their coordinates.
+    """Which lesions are shown, ``rows`` (m,), ascending, and their coordinates (m, 2); m = min(n, at_most).
 
-    Components: min(50, n - 1), perplexity: min(30, (n - 1) / 3), which suits few lesions.
-
-    Args:
-        features: (n, F) of the lesions, from n = 5 and F = 2 on.
-        seed: of the choice among more than ``at_most`` lesions, and of the embedding.
-
-    Returns:
-        ``rows`` (m,), ascending, and ``points`` (m, 2); m = min(n, at_most).
-
-    Raises:
-        NoLesionSpace: fewer than 5 lesions, or all of them equal; it is a ValueError.
+    Components: min(50, n - 1), perplexity: min(30, (n - 1) / 3), which suits few lesions. ``features`` are (n, F), from
+    F = 2 on; ``seed`` is that of the choice and of the embedding. Raises NoLesionSpace for fewer than 5 lesions, or
+    equal ones.
     """
     from sklearn.decomposition import TruncatedSVD
     from sklearn.manifold import TSNE

@@ -26,9 +26,7 @@ def draw_lesion_sheet(path: str | Path, lesions: Sequence[tuple[np.ndarray, Box]
     """The first lesions of one cluster with their surroundings, each in a box of the cluster's color.
 
     Args:
-        path: of the PNG or SVG.
         lesions: images (H, W) uint8, each with the lesion's box in pixels.
-        title: names the cluster.
         number: of the cluster, from 1; gives the color.
         captions: one short line below each lesion; None for none.
         at_most: lesions shown.
@@ -41,7 +39,8 @@ def draw_lesion_sheet(path: str | Path, lesions: Sequence[tuple[np.ndarray, Box]
     for i, (image, box) in enumerate(shown):
         axes = sheet.tile(0, i, "" if captions is None else captions[i])
         _show(axes, image, _surroundings(box, image.shape))
-        _outline(axes, box, cluster_color(number))
+        for width, edge in ((3.4, canvas.NIGHT), (1.6, cluster_color(number))):  # the rim sets off light colors
+            canvas.outline(axes, np.array(box) - 0.5, edge, width)
     return canvas.save(sheet.figure, path)
 
 
@@ -51,24 +50,20 @@ def draw_wrong_slices(path: str | Path, image: Callable[[int], np.ndarray], prob
     """The most confident errors: false positives, then false negatives, each with its probability.
 
     Args:
-        path: of the PNG or SVG.
         image: returns slice i as (H, W) uint8; called only for the slices shown.
         probability: (n,) of the positive class.
         truth: (n,) above 0 for the positive class.
-        threshold: least probability of a positive slice.
         captions: (n,) short names of the slices, below the probability; None for none.
         each: at most so many of each.
         positive: name of the positive class.
     """
-    errors = most_confident_errors(truth, probability, threshold, each)
-    wrong = (np.asarray(probability) >= threshold) != (np.asarray(truth) > 0)
-    totals = [int(np.sum(wrong & (np.asarray(truth) <= 0))), int(np.sum(wrong & (np.asarray(truth) > 0)))]
-    titles = [f"False positives ({positive})", f"False negatives ({positive})"]
-    if not sum(totals):
-        slices = canvas.count(len(wrong), "slice")
+    errors = most_confident_errors(truth, probability, threshold, len(probability))
+    if not any(map(len, errors)):
+        slices = canvas.count(len(probability), "slice")
         return canvas.save_message(path, "Errors", f"All of {slices} were classified correctly.")
-    parts = [(f"{name}: {canvas.part_of(len(rows), total, 'slice')}, most confident first", rows)
-             for name, rows, total in zip(titles, errors, totals, strict=True) if total]  # fmt: skip
+    titles = [f"False positives ({positive})", f"False negatives ({positive})"]
+    parts = [(f"{name}: {canvas.part_of(min(each, len(rows)), len(rows), 'slice')}, most confident first", rows[:each])
+             for name, rows in zip(titles, errors, strict=True) if len(rows)]  # fmt: skip
     sheet = _Sheet([(head, len(rows)) for head, rows in parts], True)
     for part, (_, rows) in enumerate(parts):
         for place, i in enumerate(rows.tolist()):
@@ -125,12 +120,3 @@ def _show(axes: Axes, image: np.ndarray, window: Box) -> None:
     row, column = (row0 + row1 - 1) / 2, (column0 + column1 - 1) / 2
     axes.set_xlim(column - half, column + half)
     axes.set_ylim(row + half, row - half)
-
-
-def _outline(axes: Axes, box: Box, color: str) -> None:
-    from matplotlib.patches import Rectangle
-
-    row0, column0, row1, column1 = box
-    corner = (column0 - 0.5, row0 - 0.5)
-    for width, edge in ((3.4, canvas.NIGHT), (1.6, color)):  # a dark rim keeps light colors visible on bright tissue
-        axes.add_patch(Rectangle(corner, column1 - column0, row1 - row0, fill=False, edgecolor=edge, linewidth=width))

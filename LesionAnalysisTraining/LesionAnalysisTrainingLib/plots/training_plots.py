@@ -23,7 +23,6 @@ def draw_training(path: str | Path, history: Sequence[Mapping[str, Any]], chosen
     """Loss, validation AUC, learning rate and omega, in one column; panels without values are left out.
 
     Args:
-        path: of the PNG or SVG.
         history: one entry per epoch: ``epoch``, ``size`` (px), ``loss`` and, where known, ``val_loss``, ``val_auc``,
             ``rate`` (learning rate) and ``omega`` (one number per level).
         chosen: epoch of the selected network; None marks none.
@@ -39,7 +38,7 @@ def draw_training(path: str | Path, history: Sequence[Mapping[str, Any]], chosen
     _name_phases(grid[0, 0], history, chosen)
     bottom = grid[-1, 0]
     bottom.set_xlabel("epoch", fontsize=canvas.TEXT, color=canvas.INK)
-    bottom.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+    canvas.whole_numbers(bottom)
     bottom.set_xlim(history[0]["epoch"] - 0.5, history[-1]["epoch"] + 0.5)
     figure.align_ylabels(grid[:, 0])
     return canvas.save(figure, path)
@@ -109,7 +108,7 @@ def _mark(axes: Axes, history: Sequence[Mapping[str, Any]], chosen: int | None) 
         if i % 2:
             axes.axvspan(start, end, color=canvas.QUIET, zorder=0, linewidth=0)
     if chosen is not None:
-        axes.axvline(chosen, color=canvas.INK, linewidth=1, linestyle=(0, (4, 3)), zorder=1.5)
+        axes.axvline(chosen, color=canvas.INK, linewidth=1, linestyle=canvas.DASHED, zorder=1.5)
 
 
 def _name_phases(axes: Axes, history: Sequence[Mapping[str, Any]], chosen: int | None) -> None:

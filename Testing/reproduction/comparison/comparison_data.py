@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from LesionAnalysisLib.atomic_io import is_empty_folder, remove_atomically
+from LesionAnalysisLib.atomic_io import remove_atomically
 from LesionAnalysisLib.network.backbones import find_imagenet
 from LesionAnalysisTrainingLib.checkpoint import write_json
 from LesionAnalysisTrainingLib.dataset import TEST, TRAIN, VALIDATION, Sample, collect
@@ -47,7 +47,8 @@ def prepared(run: Run, quick: bool, overwrite: bool) -> tuple[TrainingData, dict
             raise ValueError(f"The comparison in {run.work} was started {'with' if facts.get('quick') else 'without'} "
                              "--quick: continue it that way, or start over with --overwrite.")  # fmt: skip
         return found, {name: path and Path(path) for name, path in facts["starts"].items()}
-    if run.work.is_dir() and not is_empty_folder(run.work) and not record.is_file():
+    others = run.work.glob("[!.]*")  # unfinished files of a run that was killed are hidden
+    if not record.is_file() and any(others):
         raise FileExistsError(f"{run.work} contains something other than a comparison: choose another folder.")
     for folder in ("systems", "slices"):  # before the record, by which the folder is recognized
         remove_atomically(run.work / folder)

@@ -12,7 +12,7 @@ from LesionAnalysisLib.atomic_io import atomic_file
 from LesionAnalysisTrainingLib import plots
 from LesionAnalysisTrainingLib.checkpoint import json_bytes, write_atomically
 from LesionAnalysisTrainingLib.dataset import TEST
-from LesionAnalysisTrainingLib.evaluate.evaluation_report import Plot, Ranged, Report, Table
+from LesionAnalysisTrainingLib.evaluate.evaluation_report import Plot, Report, Table
 from LesionAnalysisTrainingLib.evaluate.report_folder import page
 from LesionAnalysisTrainingLib.metrics import diagnosis_figures, pr_curve, roc_curve
 from LesionAnalysisTrainingLib.metrics.significance import Difference, auc_difference
@@ -126,11 +126,12 @@ def _metrics(compared: Compared, rows: Sequence[dict[str, Any]]) -> dict[str, An
 
 def _cells(row: dict[str, Any]) -> list[Any]:
     metrics, difference = row["figures"]["rows"][0]["metrics"], row["difference"]
-    cells: list[Any] = [Ranged.of(metrics[name]) for name in FIGURES.values()]
+    cells: list[Any] = [metrics[name] for name in FIGURES.values()]
     if difference is None:
         return [*cells, None, None, *published(row["name"])]
     plain = difference.to_dict()
-    return [*cells, Ranged(plain["value"], plain["low"], plain["high"]), plain["p"], *published(row["name"])]
+    p = plain.pop("p")
+    return [*cells, plain, p, *published(row["name"])]
 
 
 def _table_3(rows: Sequence[dict[str, Any]], where: str) -> Table:
