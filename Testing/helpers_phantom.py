@@ -63,7 +63,7 @@ def oriented_phantom(shape, spacing_mm, orientation: Orientation, **options) -> 
         return np.ascontiguousarray(flipped.transpose([2 - order.index(2 - dimension) for dimension in range(3)]))
 
     ct = replace(phantom.ct, array=stored(phantom.ct.array), ijk_to_ras=phantom.ct.ijk_to_ras @ to_scan)
-    return Phantom(ct, stored(phantom.lung_mask), stored(phantom.lesion_labels), phantom.lesions)
+    return replace(phantom, ct=ct, lung_mask=stored(phantom.lung_mask), lesion_labels=stored(phantom.lesion_labels))
 
 
 def _stored(i: np.ndarray, j: np.ndarray, k: np.ndarray) -> Orientation:

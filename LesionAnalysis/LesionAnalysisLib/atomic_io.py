@@ -34,7 +34,16 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
     with _partial(folder.parent) as partial:
         partial.mkdir()
         yield partial
-        _replace(folder, partial, backup)
+        if not os.path.lexists(folder):
+            partial.rename(folder)
+            return
+        folder.rename(backup)
+        try:
+            partial.rename(folder)
+        except BaseException:
+            backup.rename(folder)
+            raise
+        remove_atomically(backup)
 
 
 @contextmanager
@@ -96,20 +105,6 @@ def _writer_is_gone(name: str) -> bool:
     except (OSError, OverflowError) as error:  # PermissionError: it runs under another user
         return isinstance(error, ProcessLookupError)
     return False
-
-
-def _replace(folder: Path, partial: Path, backup: Path) -> None:
-    """Rename ``partial`` to ``folder``; an existing one is restored from ``backup`` if that fails."""
-    if not os.path.lexists(folder):
-        partial.rename(folder)
-        return
-    folder.rename(backup)
-    try:
-        partial.rename(folder)
-    except BaseException:
-        backup.rename(folder)
-        raise
-    remove_atomically(backup)
 
 
 def _backup(folder: Path) -> Path:

@@ -36,7 +36,13 @@ class Phantom:
     ct: CtVolume
     lung_mask: np.ndarray  # bool, with lesions, without trachea and main bronchi
     lesion_labels: np.ndarray  # uint8: PhantomLesion.label, or 0
-    lesions: tuple[PhantomLesion, ...]
+    seed: int
+    diseased: bool
+
+    @property
+    def lesions(self) -> tuple[PhantomLesion, ...]:
+        """Measured, which takes seconds, on first use."""
+        return _truth(self.seed) if self.diseased else ()
 
 
 def make_phantom(
@@ -70,7 +76,7 @@ def make_phantom(
     scan = render(_patient(int(seed)), grid, diseased, noise_hu)
     name = f"phantom-{seed}" if diseased else f"phantom-{seed}-healthy"
     ct = replace(ct_from_array(scan.hu, grid.index_to_ras, name), source="phantom")
-    return Phantom(ct, scan.lungs, scan.labels, _truth(int(seed)) if diseased else ())
+    return Phantom(ct, scan.lungs, scan.labels, int(seed), diseased)
 
 
 _patient = lru_cache(maxsize=4)(Patient)  # a patient is often scanned several times
@@ -93,11 +99,5 @@ def _measured(patient: Patient, label: int, lesion: LesionShape) -> PhantomLesio
     points = index @ grid.index_to_ras[:3, :3].T + grid.index_to_ras[:3, 3]
     center = points.mean(axis=0)
     radii = np.sqrt(5.0 * ((points - center) ** 2).mean(axis=0))
-    return PhantomLesion(
-        label=label,
-        type=lesion.type,
-        center_ras_mm=tuple(center.tolist()),
-        radii_mm=tuple(radii.tolist()),
-        mean_hu=float(scan.hu[inside].mean(dtype=np.float64)),
-        volume_ml=len(index) * _REFERENCE_MM**3 / 1000.0,
-    )
+    mean_hu, volume_ml = float(scan.hu[inside].mean(dtype=np.float64)), len(index) * _REFERENCE_MM**3 / 1000.0
+    return PhantomLesion(label, lesion.type, tuple(center.tolist()), tuple(radii.tolist()), mean_hu, volume_ml)

@@ -83,7 +83,10 @@ def read_itk(path: Path, label: str) -> tuple[np.ndarray, np.ndarray, list[str]]
 
     Raises ValueError if it is not a single CT volume (4D, color), OSError if it cannot be read.
     """
-    _check_dimensions(path, label)
+    with open(path, "rb") as file:
+        dimensions = re.findall(rb"NDims\s*=\s*(\S*)", file.read(65536))
+    if READERS[path.suffix.lower()] == "MetaImageIO" and not all(re.fullmatch(rb"[1-9]", n) for n in dimensions):
+        raise _translated("", label)  # ITK hangs on a negative number of dimensions
     reader = sitk.ImageFileReader()
     reader.SetImageIO(READERS[path.suffix.lower()])
     with quiet(), itk_path(path) as readable:
@@ -96,14 +99,6 @@ def read_itk(path: Path, label: str) -> tuple[np.ndarray, np.ndarray, list[str]]
             raise _translated(str(error), label) from None
     values = sitk.GetArrayViewFromImage(image).reshape(size[::-1])
     return to_int16([values], size[::-1], label), matrix_of(image), []
-
-
-def _check_dimensions(path: Path, label: str) -> None:
-    """Reject MetaImage headers with a negative number of dimensions, on which ITK hangs."""
-    with open(path, "rb") as file:
-        found = re.findall(rb"NDims\s*=\s*(\S*)", file.read(65536))
-    if READERS[path.suffix.lower()] == "MetaImageIO" and not all(re.fullmatch(rb"[1-9]", n) for n in found):
-        raise _translated("", label)
 
 
 def _volume_size(reader: sitk.ImageFileReader, label: str) -> tuple[int, int, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -69,12 +69,12 @@ def ct_from_array(array_kji: np.ndarray, ijk_to_ras: np.ndarray, name: str, cali
     if array.ndim != 3:
         raise ValueError(f"{label} must have three dimensions, not {array.ndim} ({shape}): provide a single CT volume.")
     if calibrated:
-        return _checked(to_int16([array], array.shape, label), ijk_to_ras, name, "MRML node", label)
-    if array.dtype.kind not in "iuf" or not (array.min() >= 0 and array.max() <= 255):
+        array = to_int16([array], array.shape, label)
+    elif array.dtype.kind not in "iuf" or not (array.min() >= 0 and array.max() <= 255):
         raise ValueError(f"{label} is not in Hounsfield units: its gray levels must lie between 0 and 255.")
-    gray_levels = np.rint(array).astype(np.uint8)
-    ct = CtVolume(gray_levels, check_matrix(ijk_to_ras, label), name, "MRML node", False)
-    return _check_slice_size(ct, label)
+    else:
+        array = np.rint(array).astype(np.uint8)
+    return _checked(CtVolume(array, ijk_to_ras, name, "MRML node", calibrated), label)
 
 
 def case_name(path: Path) -> str:
@@ -89,26 +89,20 @@ def case_name(path: Path) -> str:
 def _read_file(path: Path, name: str, source: str) -> CtVolume:
     lower = path.name.lower()
     label = f"'{utf8_safe(path.name)}'"
-    if dicom.is_dicom(path):
-        return _read_dicom_file(path, source)
+    if dicom.is_dicom(path):  # usually multi-frame; named after its folder, since its own name may be the patient's
+        label, header = "The DICOM file", dicom.read_header(path)
+        if header is None:
+            raise OSError(f"{label} cannot be read: it is damaged or incomplete, or holds no image.")
+        if header.color:
+            raise ValueError(f"{label} is a color image, not a CT.")
+        return _read_series(dicom.describe([header]), case_name(path.parent), source, label, [])
     if lower.endswith(VOLUME_SUFFIXES):
         read = read_itk if lower.endswith(tuple(READERS)) else read_nifti
         array, matrix, warnings = read(path, label)
-        return _checked(array, matrix, name, source, label, warnings)
+        return _checked(CtVolume(array, matrix, name, source, True, tuple(warnings)), label)
     if lower.endswith(IMAGE_SUFFIXES):
         return read_images([path], name, source)
     raise ValueError(f"{label} has an unsupported file type: provide {_FORMATS}.")
-
-
-def _read_dicom_file(path: Path, source: str) -> CtVolume:
-    """One DICOM file, usually multi-frame. The case is named after its folder: the file name may be the patient's."""
-    label = "The DICOM file"
-    header = dicom.read_header(path)
-    if header is None:
-        raise OSError(f"{label} cannot be read: it is damaged or incomplete, or holds no image.")
-    if header.color:
-        raise ValueError(f"{label} is a color image, not a CT.")
-    return _read_series(dicom.describe([header]), case_name(path.parent), source, label, [])
 
 
 def _read_series(series: dicom.DicomSeries, name: str, source: str, label: str, warnings: list[str]) -> CtVolume:
@@ -116,7 +110,7 @@ def _read_series(series: dicom.DicomSeries, name: str, source: str, label: str, 
     is_ct = series.modality == "CT"
     if not is_ct:
         more.append(f"The modality in the DICOM header is {series.modality or 'missing'}, not CT.")
-    return _checked(array, matrix, name, source, label, warnings + more, may_have_offset=is_ct)
+    return _checked(CtVolume(array, matrix, name, source, True, (*warnings, *more)), label, may_have_offset=is_ct)
 
 
 def _read_folder(folder: Path, name: str, source: str, wanted: int | str | None) -> CtVolume:
@@ -138,22 +132,11 @@ def _read_folder(folder: Path, name: str, source: str, wanted: int | str | None)
     raise ValueError(f"{label} holds no images: provide a folder of DICOM files or of images of CT slices.")
 
 
-def _checked(
-    array: np.ndarray,
-    ijk_to_ras: np.ndarray,
-    name: str,
-    source: str,
-    label: str,
-    warnings: Sequence[str] = (),
-    may_have_offset: bool = True,
-) -> CtVolume:
-    """A CT of int16 values (K, J, I), if they and the matrix are those of a CT."""
-    matrix = check_matrix(ijk_to_ras, label)
-    warnings = (*warnings, *check_hounsfield(array, label, may_have_offset))
-    return _check_slice_size(CtVolume(array, matrix, name, source, True, warnings), label)
-
-
-def _check_slice_size(ct: CtVolume, label: str) -> CtVolume:
+def _checked(ct: CtVolume, label: str, may_have_offset: bool = True) -> CtVolume:
+    """``ct`` with more warnings, if its values and its matrix are those of a CT."""
+    ct = replace(ct, ijk_to_ras=check_matrix(ct.ijk_to_ras, label))
+    if ct.calibrated:
+        ct = replace(ct, warnings=(*ct.warnings, *check_hounsfield(ct.array, label, may_have_offset)))
     _, rows, columns = ct.axial().array.shape
     if min(rows, columns) < 2:
         raise ValueError(f"{label} has axial slices of {columns} x {rows} voxels: provide a CT of whole slices.")

@@ -108,6 +108,7 @@ def _model(tables: Tables) -> str:
             f"{facts['backbone']} with {head}, {counted(facts['classes'], 'class', 'classes')}, "
             f"{counted(facts['clusters'], 'lesion cluster')}, images of {facts['size']} px, threshold "
             f"{facts['threshold'].value:.2g}.")  # fmt: skip
+    text += f" {facts['note']}" if "note" in facts else ""
     if "phases" not in tables:
         return f"{text} Its model card describes the training."
     phases = listed(f"{counted(p['epochs'], 'epoch')} at {p['size']} px in batches of {p['batch']}"
