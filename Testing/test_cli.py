@@ -325,6 +325,8 @@ def test_training_commands_get_their_arguments_as_they_are(monkeypatch):
 
 
 def test_a_missing_training_library_is_reported(monkeypatch, capsys):
+    for name in [name for name in sys.modules if name.startswith("LesionAnalysisTrainingLib.")]:
+        monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "LesionAnalysisTrainingLib", None)
     assert cli.main(["train", "data"]) == 2
     assert "LesionAnalysisTrainingLib" in capsys.readouterr().err

@@ -196,13 +196,10 @@ def _fill(part: np.ndarray, hu: np.ndarray, gas: np.ndarray, pixel_mm2: float) -
     """
     part = ndimage.binary_fill_holes(part & ~gas)
     for mask, aerated in zip(part, hu < _NOT_LIVER_HU, strict=True):
-        holes, count = ndimage.label(~mask)
-        if count > 1:
+        holes, count = ndimage.label(ndimage.binary_fill_holes(mask) & ~mask)
+        if count:
             areas = np.bincount(holes.ravel())
             aerated_areas = np.bincount(holes[aerated], minlength=count + 1)
             fill = (areas * pixel_mm2 < _MAX_HOLE_MM2) | (aerated_areas > 0.07 * areas)
-            for edge in (holes[0], holes[-1], holes[:, 0], holes[:, -1]):
-                fill[edge] = False
-            fill[0] = False
-            mask |= fill[holes]
+            mask |= fill[holes] & (holes > 0)
     return part

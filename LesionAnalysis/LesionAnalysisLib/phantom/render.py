@@ -53,20 +53,18 @@ class _SliceRenderer:
         self.fields = np.empty((len(_FIELDS), *self.coarse.nodes), np.float32)
         self.scan = Scan(*(np.zeros(grid.shape, dtype) for dtype in (np.int16, bool, np.uint8)))
         self.bones, self.solid, self.air = (np.zeros(grid.shape, np.uint8) for _ in range(3))
-        painting = [pool.submit(paint) for paint in (self._paint_bones, self._paint_airways_and_vessels)]
+        bones = pool.submit(paint, self.bones, grid, patient.bones, self.blur, _BONE_UNIT)
+        airways = pool.submit(self._paint_airways_and_vessels)
         list(pool.map(self._compute_fields, range(0, self.coarse.nodes[0], _PLANES)))
         self.lesions = [self._sampled(lesion) for lesion in patient.lesions] if diseased else []
-        for task in painting:
-            task.result()
+        bones.result()
+        airways.result()
 
     def _compute_fields(self, first: int) -> None:
         part = slice(first, first + _PLANES)
         values = self.patient.fields(*self.coarse.points(part))
         for i, name in enumerate(_FIELDS):
             self.fields[i, part] = values[name]
-
-    def _paint_bones(self) -> None:
-        paint(self.bones, self.grid, self.patient.bones, self.blur, _BONE_UNIT)
 
     def _paint_airways_and_vessels(self) -> None:
         for tubes in (self.patient.airways.vessels, self.patient.airways.walls):

@@ -17,8 +17,6 @@ _LONG_VRS = {b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN
 _SHORT_VRS = {b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FD", b"FL", b"IS", b"LO", b"LT", b"PN", b"SH", b"SL",
               b"SS", b"ST", b"TM", b"UI", b"UL", b"US"}  # fmt: skip
 _TRANSFER_SYNTAX = (0x0002, 0x0010)
-_FIRST_GROUPS = (0x0002, 0x0008)
-_PIXEL_DATA_GROUP = 0x7FE0
 _ITEM_GROUP = 0xFFFE  # items and delimiters, which never have a value representation (VR)
 _BIG_ENDIAN, _DEFLATED = "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99"
 
@@ -50,9 +48,9 @@ def _elements_fit(file: BinaryIO, size: int) -> bool:
             order = ">" if syntax == _BIG_ENDIAN else "<"
             explicit = _has_vr(head)  # the syntax is often wrong about this
         group, element = struct.unpack(order + "2H", head[:4])
-        if group == _PIXEL_DATA_GROUP:
+        if group == 0x7FE0:  # pixel data
             return True
-        if in_meta is None and group not in _FIRST_GROUPS:
+        if in_meta is None and group not in (0x0002, 0x0008):
             return False
         in_meta = is_meta and in_meta is not False
         vr = head[4:6] if explicit and group != _ITEM_GROUP and _has_vr(head) else b""

@@ -18,7 +18,6 @@ from .nifti import read_nifti
 from .stack import read_series
 
 VOLUME_SUFFIXES = (".nii.gz", ".nii", *READERS)
-_FORMATS = "NIfTI, NRRD, MHA, DICOM, PNG, JPEG, TIFF or BMP"
 
 
 def read_ct(path: str | os.PathLike, series: int | str | None = None) -> CtVolume:
@@ -102,7 +101,7 @@ def _read_file(path: Path, name: str, source: str) -> CtVolume:
         return _checked(CtVolume(array, matrix, name, source, True, tuple(warnings)), label)
     if lower.endswith(IMAGE_SUFFIXES):
         return read_images([path], name, source)
-    raise ValueError(f"{label} has an unsupported file type: provide {_FORMATS}.")
+    raise ValueError(f"{label} has an unsupported file type: provide NIfTI, NRRD, MHA, DICOM, PNG, JPEG, TIFF or BMP.")
 
 
 def _read_series(series: dicom.DicomSeries, name: str, source: str, label: str, warnings: list[str]) -> CtVolume:
