@@ -2,7 +2,7 @@
 
 Analysis, cluster learning and evaluation all take it, so that what is learned and measured is what users see.
 
-    pipeline = SlicePipeline(network, positive=1, config=AnalysisConfig())
+    pipeline = SlicePipeline(network, 1, AnalysisConfig(), preprocessing)
     for batch in pipeline.run(slices, threshold=0.5):
         print(batch.log_odds, batch.lesions)
 """

@@ -204,7 +204,7 @@ def _summary_line(analysis: Analysis) -> str:
     if summary.probability is None:
         return study_words(analysis)
     return (
-        f"study probability {summary.probability:.2f}, {summary.diagnosis}; "
+        f"study probability {summary.probability:.2f} ({'positive' if summary.positive else 'negative'}); "
         f"{summary.positive_slices} of {summary.lung_slices} lung slices positive, "
         f"lesions: {summary.lesion_count}"
     )

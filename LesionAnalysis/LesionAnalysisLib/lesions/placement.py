@@ -12,9 +12,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..lungs.lung_region import Box2D
 from .regions import Regions
-
-Box2D = tuple[float, float, float, float]  # r0, c0, r1, c1: edges
 
 
 def place_heatmap(regions: Regions, crop: Box2D, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
