@@ -324,6 +324,11 @@ def test_training_commands_get_their_arguments_as_they_are(monkeypatch):
     assert cli.main(["evaluate"]) == 7
 
 
+def test_an_empty_input_is_not_taken_for_the_current_folder(capsys, tmp_path):
+    assert cli.main(["analyze", "", "-o", str(tmp_path / "out")]) == 2
+    assert "An INPUT is empty" in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
 def test_a_missing_training_library_is_reported(monkeypatch, capsys):
     for name in [name for name in sys.modules if name.startswith("LesionAnalysisTrainingLib.")]:
         monkeypatch.delitem(sys.modules, name)

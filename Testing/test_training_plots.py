@@ -71,6 +71,10 @@ def choice(k, ks=8):
 # -- training ---------------------------------------------------------------------------------------
 
 
+def test_learning_rates_are_plain_numbers(tmp_path):
+    assert "mathdefault" not in plots.draw_training(tmp_path / "training.svg", epochs()).read_text(encoding="utf-8")
+
+
 def test_training_shades_the_second_image_size_and_marks_the_chosen_epoch(tmp_path):
     path = plots.draw_training(tmp_path / "training.png", epochs(), chosen=3)
     shaded = np.flatnonzero(close(path, canvas.QUIET, 2).sum(axis=0) > 100)

@@ -27,6 +27,7 @@ from .results import Analysis, SliceDiagnosis, StudySummary
 from .steps import run_to_end
 from .study import study_probability
 from .volume import CtVolume
+from .volume.images import UNCALIBRATED
 
 Progress = Callable[[float, str], None]
 Steps = Generator[tuple[float, str], None, Analysis]
@@ -100,7 +101,7 @@ class _Run:
             lesions, names = self.findings.link(sorted(self.log_odds), self.config.min_lesion_ml)
         analysis = self._analysis(lesions, names)
         analysis.timing_s["total"] = time.perf_counter() - began
-        yield 1.0, "Done"
+        yield 1.0, "Analyzed"
         return analysis
 
     def _lungs(self, given: np.ndarray | None) -> np.ndarray:
@@ -199,9 +200,8 @@ class _Run:
         runner = self.pipeline.runner
         warnings = [*self.ct.warnings, *dict.fromkeys(runner.warnings)]
         runner.warnings.clear()
-        if not self.ct.calibrated:
-            warnings.append("Uncalibrated images: no HU, no voxel spacing. Lesions are measured in pixels and have no "
-                            "type.")  # fmt: skip
+        if not self.ct.calibrated and UNCALIBRATED not in warnings:
+            warnings.append(UNCALIBRATED)
         if not any(s.lung for s in slices):
             warnings.append("No slice shows enough lung to analyze.")
         elif is_out_of_distribution(self.channel_means, self.bundle.input_statistics):

@@ -101,7 +101,8 @@ def _facts(run: Run, data: TrainingData, trainer: Trainer, learner: ModelLearner
 
 def _cluster_facts(lesions: PresetLesions) -> dict[str, Any]:
     clusters, choice = lesions.learned.clusters, lesions.learned.choice
-    facts = {"preset": lesions.preset, "count": len(clusters.cluster_centers_), "lesions": clusters.counts_.tolist()}
+    counts = [0] if choice is None else clusters.counts_.tolist()  # without lesions there is one cluster, around zero
+    facts = {"preset": lesions.preset, "count": len(clusters.cluster_centers_), "lesions": counts}
     if lesions.preset == "enhanced":
         facts["centers"] = np.round(clusters.cluster_centers_, 1).tolist()
     if choice is not None:

@@ -10,7 +10,7 @@ from LesionAnalysisLib.text import format_duration
 _METRICS = (("accuracy", "accuracy"), ("auc", "AUC"), ("ap", "AP"), ("sensitivity", "sensitivity"),
             ("specificity", "specificity"), ("f1", "F1"))  # fmt: skip
 _ROLES = (("train", "training", "trained the weights; lesions and input statistics come from it"),
-          ("val", "validation", "development: chose the epoch, the temperature, the threshold and the study rule"),
+          ("val", "validation", "development: chose {chosen}"),
           ("test", "test", "untouched by any selection"))  # fmt: skip
 
 
@@ -39,7 +39,8 @@ def _listed(title: str, sentences: Sequence[str]) -> str:
 
 def _data(facts: Mapping[str, Any]) -> str:
     counts = "\n".join(f"    {line}" for line in facts["data"]["table"])
-    rows = "\n".join(f"| {name} | {facts['slices'][split]} | {facts['patients'][split]} | {role} |"
+    rows = "\n".join(f"| {name} | {facts['slices'][split]} | {facts['patients'][split]} | "
+                     f"{role.format(chosen=_chosen(facts) + ' and study rule')} |"
                      for split, name, role in _ROLES if facts["slices"][split])  # fmt: skip
     split = "All slices of a patient are in one split."
     if facts["config"]["split"] == "random":
@@ -47,8 +48,8 @@ def _data(facts: Mapping[str, Any]) -> str:
                  "leakage): the figures below are optimistically biased.**")  # fmt: skip
     return f"""## Data
 
-{split} Left out: {facts["data"]["counts"]["left_out"]}. The table `*.slices.csv`, written beside this folder, lists
-every slice.
+{split}
+Left out: {facts["data"]["counts"]["left_out"]}. The table `*.slices.csv` beside this folder lists every slice.
 
 | split | slices | patients | role |
 |---|---:|---:|---|
@@ -61,25 +62,29 @@ Slices and patients by split and source:
 
 def _recipe(facts: Mapping[str, Any]) -> str:
     c = facts["config"]
-    phases = "; ".join(f"{_count(p['epochs'], 'epoch')} at {p['size']} px, batch {p['batch']}, rates x {p['rate']:g}"
+    phases = "; ".join(f"{_count(p['epochs'], 'epoch')} at {p['size']} px, batch {p['batch']}"
+                       + (f", {p['rate']:g} times the learning rate" if p["rate"] != 1 else "")
                        for p in c["phases"])  # fmt: skip
     start = f"ImageNet weights (`{facts['start_weights']}`)" if facts["start_weights"] else "random weights"
     parts = [name for name, used in (("feature pyramid", c["fpn"]), ("ensemble fusion", c["fusion"]),
                                      ("lesion head", c["lesion_head"])) if used]  # fmt: skip
     top = " and ".join(parts) or ("linear top" if c["linear_top"] else "dense top")
-    order = f"classes equally often, sources in proportion to n^{c['source_power']:g} of their n slices"
-    kept = f"the network of epoch {facts['chosen_epoch']} of {len(facts['history'])} trained ones"
+    order = f"class-balanced sampling, sources of n slices in proportion to n^{c['source_power']:g}"
+    kept = f"epoch {facts['chosen_epoch']} of {len(facts['history'])}"
     omega = "" if not facts["omega"] else f" Omega: {', '.join(f'{w:.2f}' for w in facts['omega'])}."
     preserved = facts["start_weights"] or c["recipe"] == "paper"  # as in ``optimization.make_optimizer``
     backbone_rate = c["learning_rate"] if preserved else max(c["learning_rate"], c["head_learning_rate"])
-    clipped = f", gradients clipped at {c['clip_norm']:g}" if c["clip_norm"] else ""
+    # as in ``optimization.make_optimizer``: without weight decay, AdamW is Adam
+    optimizer = "AdamW" if c["weight_decay"] else "Adam"
+    regularization = "".join(f", {name} {c[key]:g}" for key, name in (
+        ("weight_decay", "weight decay"), ("clip_norm", "gradients clipped at a norm of"),
+        ("label_smoothing", "label smoothing"), ("dropout", "dropout"), ("average", "running average of the weights"),
+    ) if c[key])  # fmt: skip
     return f"""## Recipe
 
 Recipe `{c["recipe"]}`: {c["backbone"]} from {start}, {top}. {phases}; \
-{order if c["balance"] else "every slice once per epoch"}; AdamW {backbone_rate:g} (backbone) and \
-{c["head_learning_rate"]:g} (head), {c["schedule"]} learning rate, weight decay {c["weight_decay"]:g}{clipped}, label \
-smoothing {c["label_smoothing"]:g}, dropout {c["dropout"]:g}, running average of the weights {c["average"]:g}. \
-Kept: {kept}.{omega}
+{order if c["balance"] else "every slice once per epoch"}; {optimizer} {backbone_rate:g} (backbone) and \
+{c["head_learning_rate"]:g} (head), {c["schedule"]} learning rate{regularization}. Selected checkpoint: {kept}.{omega}
 
 Trained in {format_duration(facts["training_s"])} on {facts["device"]} \
 ({_count(facts["processes"], "process", "processes")}), torch {facts["torch"]}, LesionAnalysis {facts["version"]}, \
@@ -88,17 +93,22 @@ seed {c["seed"]}. All settings are in `config.json`."""
 
 def _performance(facts: Mapping[str, Any]) -> str:
     parts = [f"## Performance\n\nSlices outside the training; in parentheses 95 % confidence intervals (patient-level "
-             f"bootstrap). A slice is called {facts['disease']} from a probability of {facts['threshold']:.2f} on.",
+             f"bootstrap). A slice is called {facts['disease']} from a probability of {facts['threshold']:.3f} on.",
              _table("validation", facts["validation"])]  # fmt: skip
     if facts["test"]:
         parts.append(_table("test", facts["test"]))
     parts.append(
-        "Figures on the validation slices are optimistically biased, since these chose epoch, temperature and threshold"
+        f"Figures on the validation slices are optimistically biased, since these chose {_chosen(facts)} and study rule"
         + ("; the test slices chose nothing." if facts["test"] else ". There is no test set.")
     )
     if facts["plots"]:
         parts.append("`plots/` shows training, ROC, precision-recall, calibration, confusion and confident errors.")
     return "\n\n".join(parts)
+
+
+def _chosen(facts: Mapping[str, Any]) -> str:
+    """What the validation slices chose."""
+    return ("epoch, " if facts["config"]["keep_best"] else "") + "temperature, threshold"
 
 
 def _table(name: str, figures: Mapping[str, Any]) -> str:
@@ -122,7 +132,7 @@ def _probabilities(facts: Mapping[str, Any]) -> str:
 
 Logits are divided by the temperature {facts["temperature"]:.2f}, fitted on validation slices; the expected calibration
 error there is {_number(error["before"])} before and {_number(error["after"])} after. The threshold, for slices and
-studies, is {facts["threshold"]:.2f}, which has the best balanced accuracy there. A study's log-odds are the mean of the
+studies, is {facts["threshold"]:.3f}, which has the best balanced accuracy there. A study's log-odds are the mean of the
 upper tenth of its slices' (at least three){correction}
 
 Storing the weights in 8 bits changes a probability by at most {facts["stored_weights_change"]:.4f}. Inputs are reported
@@ -141,7 +151,8 @@ def _clusters(facts: Mapping[str, Any]) -> str:
 k-means on lesions in training slices with the disease; {chosen}. Clusters are not proven lesion types{sheets}.
 
 The preset `paper` clusters by the network's activations at the peaks of its lesions: \
-{_count(features["count"], "cluster")} of {", ".join(map(str, features["lesions"]))} lesions.
+{_count(features["count"], "cluster")} of {", ".join(map(str, features["lesions"]))} \
+{"lesion" if features["lesions"] == [1] else "lesions"}.
 
 The preset `enhanced` clusters its lesions by density, in percent of the way from air to soft tissue:
 

@@ -72,8 +72,7 @@ def config_of(arguments: argparse.Namespace) -> TrainingConfig:
     """The settings that the options give. Raises ValueError where they do not fit together."""
     given = {name: getattr(arguments, name) for name in _SAME_NAME} | {"samples_per_epoch": arguments.slices_per_epoch}
     # Slicer passes every number, -1 where the recipe's is wanted
-    changes: dict[str, Any] = {name: value for name, value in given.items() if value not in (None, "")
-                               and not (isinstance(value, (int, float)) and value < 0)}  # fmt: skip
+    changes: dict[str, Any] = {name: value for name, value in given.items() if value not in (None, "", -1)}
     changes |= {name: False for name in ("fpn", "fusion") if getattr(arguments, f"no_{name}")}
     changes |= {name: True for name in ("linear_top", "mixed_patients") if getattr(arguments, name)}
     if arguments.weights:

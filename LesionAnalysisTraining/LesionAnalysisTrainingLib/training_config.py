@@ -153,13 +153,13 @@ class TrainingConfig:
         yield self.split not in SPLITS, f"There is no split {self.split!r}: choose {_or(SPLITS)}."
         yield (any(not 0 <= s < 1 for s in shares) or self.validation_share + self.test_share >= 0.9
                or self.validation_share == 0), (
-            "Validation needs a share of the slices above 0, and with the test share less than 0.9.")  # fmt: skip
+            "Validation share (above 0) and test share are fractions; their sum must be below 0.9.")  # fmt: skip
         yield not self.phases, "There is nothing to train: give at least one image size and its epochs."
         for phase in self.phases:
             yield phase.size < 64 or phase.size % 32, f"Images of {phase.size} pixels: give a multiple of 32 from 64."
             yield phase.epochs < 1 or phase.batch < 2, "Give each size at least 1 epoch and batches of 2 slices."
         yield self.linear_top and (self.fpn or self.fusion), (
-            "A linear top replaces FPN and fusion: leave out both.")  # fmt: skip
+            "A linear top replaces FPN and fusion: leave out both (--no-fpn --no-fusion).")  # fmt: skip
         yield not (self.learning_rate > 0 and self.head_learning_rate > 0), "Learning rates must be above 0."
         yield self.clip_norm is not None and not self.clip_norm > 0, "The norm of the gradients must be above 0."
         yield self.lesion_head and not (self.fpn and self.fusion), "A lesion head needs FPN and fusion."

@@ -124,12 +124,12 @@ class Batch:
         start = time.monotonic()
         progress = self.console.progress(f"{place}{case.name}")
         try:
-            progress(0.0, "reading")
+            progress(0.0, "Reading")
             # Nodes, folders and rows of the summary are named after the case, which is unique in this batch.
             ct = dataclasses.replace(read_ct(case.source, self.series), name=case.name)
-            progress(_READ, "lungs")
+            progress(_READ, "Segmenting the lungs")
             analysis = self.analyzer.analyze(ct, progress.part(_READ, _ANALYZED))
-            progress(_ANALYZED, "writing")
+            progress(_ANALYZED, "Writing")
             folder = write_case(analysis, self.output / case.name, self.scene, self.overwrite)
         finally:
             progress.close()

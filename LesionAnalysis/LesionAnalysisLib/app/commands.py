@@ -35,13 +35,14 @@ def parser() -> argparse.ArgumentParser:
         "inputs",
         nargs="+",
         metavar="INPUT",
-        help="NIfTI, NRRD or MHA file, DICOM folder, 8-bit image, or folder with the images of one study",
+        help="NIfTI, NRRD or MHA file, DICOM file or folder, 8-bit image, or folder with the images of one study",
     )
     _add_options(analyze)
     analyze.add_argument(
         "--series",
+        metavar="S",
         type=lambda text: int(text) if text.isascii() and text.isdigit() else text,
-        help="number, UID or description of the DICOM series",
+        help="number, UID or description of the DICOM series (default: the largest CT series)",
     )
     analyze.set_defaults(run=_analyze)
 
@@ -82,6 +83,8 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 def _analyze(arguments: argparse.Namespace) -> int:
     from .batch import name_cases
 
+    if not all(arguments.inputs):  # an unset shell variable would mean the current folder
+        raise UsageError("An INPUT is empty: give the path of a CT.")
     return _run_batch(arguments, lambda batch: batch.run(name_cases(arguments.inputs)))
 
 

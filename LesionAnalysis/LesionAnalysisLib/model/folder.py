@@ -64,7 +64,7 @@ def read_model(folder: Path) -> tuple[dict[str, Any], dict[str, bytes], str]:
     Raises OSError where a file is missing, ValueError where one was changed or the configuration is invalid.
     """
     if not folder.is_dir():
-        raise FileNotFoundError(f"There is no model folder {folder}: {ADVICE}.")
+        raise FileNotFoundError(f"There is no model folder {folder}: check the path.")
     listed = _read_file(folder, CHECKSUMS)
     try:
         sums = _parse_json(listed)

@@ -19,7 +19,7 @@ from .figures import LUNG_WINDOW_HU, SliceFigure, slice_figures
 from .json_csv import plain
 from .probability_chart import probability_chart
 from .style import STYLE
-from .wording import positive_class, study_words, threshold_of
+from .wording import study_words, threshold_of
 
 # Even if an unescaped text got into the page, it could neither run nor load anything.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
@@ -98,7 +98,7 @@ def _result(analysis: Analysis) -> str:
         f'<section class="card result {tone}"><div><div class="number">{summary.probability:.2f}</div>'
         f'<div class="unit">study probability, 0 to 1</div></div><div>{words}'
         f'<div class="gauge"><div class="fill" style="width:calc({percent:.1f}% + 2px)"></div>{tick}</div>'
-        f"<div>Class given by the network: <strong>{escape(summary.diagnosis)}</strong> "
+        f"<div>Training class it resembles: <strong>{escape(summary.diagnosis)}</strong> "
         f"(study probability {side} the threshold). <span class=soft>{_CAUTION}</span></div></div></section>"
     )
 
@@ -178,8 +178,7 @@ def _chart(analysis: Analysis) -> str:
         '<span><span class="chip swatch-bar"></span>below the threshold</span>'
         "<span>no bar: too little lung, not analyzed</span></div>"
     )
-    title = f"Probability of {positive_class(analysis)} along the slices"
-    return _card(title, probability_chart(analysis) + legend)
+    return _card("Probability along the slices", probability_chart(analysis) + legend)
 
 
 def _figures(analysis: Analysis, count: int) -> str:
@@ -223,7 +222,8 @@ def _lesion_table(analysis: Analysis) -> str:
     if not analysis.lesions:
         return _card("Lesions", "<p>No lesions were found.</p>")
     text = (
-        "<p><small>Largest first. Type: by mean HU. Cluster: group of similar lesions found in the training data. "
+        "<p><small>Largest first. Type: by the share of voxels above -300 HU. "
+        "Cluster: group of similar lesions found in the training data. "
         "Activation: peak of the activation map times the probability of its slice, 0 to 1. "
         "Slices are counted from 0 in the order of the file.</small></p>"
     )

@@ -15,8 +15,8 @@ from .geometry import LPS_TO_RAS, CtVolume
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".tif", ".tiff", ".bmp")
 
-_UNCALIBRATED = ("Uncalibrated images: no HU, no voxel spacing; lengths, areas and positions are in pixels, volumes "
-                 "and densities are not given.")  # fmt: skip
+UNCALIBRATED = ("Uncalibrated images: no HU, no voxel spacing; lengths, areas and positions are in pixels, volumes, "
+                "densities and lesion types are not given.")  # fmt: skip
 
 
 def natural_order(path: Path) -> tuple:
@@ -32,7 +32,7 @@ def read_images(paths: Sequence[Path], name: str, source: str) -> CtVolume:
     of a common black canvas. Raises OSError if one cannot be read, ValueError if one cannot be a CT slice.
     """
     slices = [gray for path in paths for gray in _gray_pages(path)]
-    warnings = [_UNCALIBRATED]
+    warnings = [UNCALIBRATED]
     deep = [gray for gray in slices if gray.dtype != np.uint8]
     if deep:  # scaled by their common range, so that slices stay comparable
         low, high = min(float(g.min()) for g in deep), max(float(g.max()) for g in deep)

@@ -64,7 +64,7 @@ def labeled_slices(folders: Sequence[str | os.PathLike], split: str = "all", dis
     samples = [s for s in layout.samples if split == "all" or s.split == split]
     if not samples:
         given = listed(sorted({s.split or "none" for s in layout.samples}))
-        raise ValueError(f"No slice has the split {split}: the splits that a manifest gives are {given}.")
+        raise ValueError(f"No slice has the split {split}: the splits in the manifest.csv of the data are {given}.")
     found = inspect(samples, workers, progress)
     notes = list(layout.notes)
     if found.unreadable:

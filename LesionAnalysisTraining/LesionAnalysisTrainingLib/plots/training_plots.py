@@ -78,6 +78,8 @@ def _rate(axes: Axes, history: Sequence[Mapping[str, Any]]) -> None:
     _line(axes, history, values, canvas.SOFT, "")
     if (values[np.isfinite(values)] > 0).all():
         axes.set_yscale("log")
+        for axis_format in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+            axis_format(lambda rate, _: f"{rate:g}")  # the default is a formula, which canvas.save switches off
 
 
 def _omega(axes: Axes, history: Sequence[Mapping[str, Any]]) -> None:
