@@ -178,7 +178,7 @@ def test_the_card_states_what_each_part_of_the_data_did_and_how_probabilities_ar
         assert f"| {name} | {facts['slices'][split]} | {facts['patients'][split]} | {role}" in model[0].card
     assert model[0].study == facts["study"] == {"chance": 0.0}  # of three validation patients without the disease
     assert "not corrected for the number of slices" in model[0].card
-    assert f"{model[0].threshold:.2f}" in model[0].card and "## License\n\nCC0." in model[0].card
+    assert f"{model[0].threshold:.3f}" in model[0].card and "## License\n\nCC0." in model[0].card
     assert "Deviations" not in model[0].card  # of the recipe ``paper`` only
 
 
