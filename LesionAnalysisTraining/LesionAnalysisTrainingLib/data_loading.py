@@ -38,6 +38,7 @@ class Views(Dataset):
                  config: TrainingConfig, seed: tuple[int, ...] | None = None, lungs: bool = False,
                  positive: int | None = None, marks: bool = False) -> None:  # fmt: skip
         self.regions, self.order, self.size, self.config = regions, order, size, config
+        self.preprocessing = replace(config.preprocessing(), size=size)
         self.labels = np.array([s.label for s in samples])
         self.seed, self.lungs, self.positive, self.marks = seed, lungs, positive, marks
 
@@ -79,8 +80,7 @@ class Views(Dataset):
 
     def _view(self, region: LungRegion, augmentation: Augmentation, i: int) -> np.ndarray:
         if self.seed is None:
-            masked = self.config.mask_lungs if region.calibrated else self.config.mask_images
-            return region.view(self.size, self.config.margin, masked).image
+            return region.network_input(self.preprocessing).image
         rng = np.random.default_rng((*self.seed, i))  # the same for an image and its masks
         return augmented_view(region, self.size, self.config.margin, augmentation, rng)
 

@@ -50,6 +50,8 @@ def run_on_regions(pipeline: SlicePipeline, regions: Sequence[LungRegion], order
         progress: called with the share done.
     """
     settings = pipeline.preprocessing
+    if masked is not None:
+        settings = replace(settings, mask_lungs=masked, mask_images=masked)
     network = pipeline.runner.network
     logits = [np.zeros((0, network.settings["classes"]), np.float32)]
     means = [np.zeros((0, network.backbone_maps.channels[0]), np.float32)]
@@ -57,8 +59,7 @@ def run_on_regions(pipeline: SlicePipeline, regions: Sequence[LungRegion], order
     features, origin, boxes = [np.zeros((0, width), np.float32)], [], []
     for start in range(0, len(order), _PORTION):
         chosen = [regions[int(i)] for i in order[start : start + _PORTION]]
-        slices = [r.view(settings.size, settings.margin, settings.masks(r.calibrated) if masked is None else masked)
-                  for r in chosen]  # fmt: skip
+        slices = [region.network_input(settings) for region in chosen]
         first = start
         for batch in pipeline.run(slices, threshold):
             for row, lesions in batch.lesions.items():

@@ -134,7 +134,7 @@ class ModelLearner:
         settings = pipeline.preprocessing
 
         def image(i: int) -> np.ndarray:
-            return regions[i].view(settings.size, settings.margin, settings.masks(regions[i].calibrated)).image
+            return regions[i].network_input(settings).image
 
         learned = learn_clusters(output.features, self.config.clusters, self.config.seed)
         return PresetLesions(pipeline.config.preset, output, learned, image)

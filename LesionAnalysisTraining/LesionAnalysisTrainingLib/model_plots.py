@@ -37,7 +37,7 @@ def _draw_classification(facts: Mapping[str, Any], learner: ModelLearner, learne
 
     def image(i: int) -> np.ndarray:
         region = learner.regions[int(order[i])]
-        return region.view(settings.size, settings.margin, settings.masks(region.calibrated)).image
+        return region.network_input(settings).image
 
     plots.draw_training(folder / "training.png", facts["history"], facts["chosen_epoch"])
     plots.draw_roc(folder / "roc.png", roc_curve(truth, probability, patients, _ROUNDS), f"{disease}, validation")

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from PIL import Image
 
+from .preprocessing import Preprocessing
+
 Box2D = tuple[float, float, float, float]  # r0, c0, r1, c1: outer edges, where pixel centers are whole numbers
 
 
@@ -70,6 +72,10 @@ class LungRegion:
             gray_levels = np.where(self.lungs[rows, columns], gray_levels, np.uint8(0))
         inner = (r0 - rows.start, c0 - columns.start, r1 - rows.start, c1 - columns.start)
         return LungSlice(resample(np.ascontiguousarray(gray_levels), inner, size), crop, self)
+
+    def network_input(self, preprocessing: Preprocessing) -> LungSlice:
+        """The ``view`` that an analysis with ``preprocessing`` shows to the network."""
+        return self.view(preprocessing.size, preprocessing.margin, preprocessing.masks(self.calibrated))
 
     def grown_box(self, margin: float) -> Box2D:
         """``box`` with ``margin``, a share of its size, on each side, cut at the region's edges."""

@@ -65,7 +65,7 @@ def lung_slices(
     restricts the rest. The gray anchors of a volume are measured once, over all kept slices.
     """
     for region in lung_regions(ct, mask, preprocessing, indices):
-        yield region.view(preprocessing.size, preprocessing.margin, preprocessing.masks(region.calibrated))
+        yield region.network_input(preprocessing)
 
 
 def lung_regions(

@@ -110,6 +110,5 @@ def predict(bundle: ModelBundle, samples: Sequence[Sample], device: str = "auto"
 
 def _network_inputs(item: tuple[str, list[int | None]], preprocessing: Preprocessing) -> list[LungSlice | str]:
     """The slices of a file as an analysis shows them to the network, or the reason why one cannot be analyzed."""
-    return [one if isinstance(one, str) else
-            one.view(preprocessing.size, preprocessing.margin, preprocessing.masks(one.calibrated))
+    return [one if isinstance(one, str) else one.network_input(preprocessing)
             for one in prepare_readable(item, preprocessing)]  # fmt: skip

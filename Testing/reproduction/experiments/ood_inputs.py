@@ -105,8 +105,7 @@ def _chest_images(paths: list[Path], preprocessing: Preprocessing, slices=(None,
         count = len(read_ct(path).axial().array) if len(slices) > 1 else 1
         for region in prepare_file(path, list(slices)[:count], preprocessing):
             if isinstance(region, LungRegion):  # else why there is none
-                masked = preprocessing.masks(region.calibrated)
-                images.append(region.view(preprocessing.size, preprocessing.margin, masked).image)
+                images.append(region.network_input(preprocessing).image)
     return images
 
 
